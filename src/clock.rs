@@ -1,0 +1,400 @@
+//! Time as the map sees it: nanoseconds since the clock's origin, in one `u64`.
+//!
+//! A deadline is such a number too, so that "live" is one comparison: `now < deadline`. Two values are special:
+//! [`NEVER`], above every time a clock can show, and [`EXPIRED`], at or below every time, written over a deadline
+//! by whoever acts on a lapse first.
+//!
+//! The default clock is two clocks on one scale. The coarse one costs a quarter of the exact one and has no fence
+//! that keeps consecutive reads from overlapping, but it lags; so it decides only the clear cases, and the exact one
+//! is asked when a deadline is near ([`Reading::judge`]).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// The deadline that no clock reaches.
+pub(crate) const NEVER: u64 = u64::MAX;
+/// The deadline that every clock has reached: the mark of an entry whose lapse somebody acted on.
+pub(crate) const EXPIRED: u64 = 0;
+/// The latest time that a clock shows; finite deadlines end here.
+const LATEST: u64 = NEVER - 1;
+
+/// How far the coarse clock may lag behind the exact one. It moves with the kernel's tick (1 to 10 ms).
+const COARSE_LAG: u64 = 1_000_000_000;
+
+/// The time source of a map; cheap to clone, and clones show the same time.
+///
+/// All kinds are monotonic: a map never sees time go back. Times are [`Instant`]s on the clock's own scale
+/// ([`Clock::now`]), which for the hybrid and the exact clock is the scale of [`Instant::now`].
+///
+/// ```
+/// use std::time::Duration;
+/// use ttlwheel::{Clock, TtlMap};
+///
+/// let map: TtlMap<&str, u32> = TtlMap::builder()
+///     .time_to_live(Duration::from_secs(60))
+///     .clock(Clock::exact())
+///     .build();
+/// map.insert("a", 1);
+/// assert_eq!(map.get_cloned("a"), Some(1));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Clock {
+    origin: Instant,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// The raw coarse reading that belongs to the origin, rounded so that coarse time is never ahead.
+    Hybrid {
+        raw_origin: u64,
+    },
+    Exact,
+    /// The raw boot-time reading at the origin.
+    BootTime {
+        raw_origin: u64,
+    },
+    /// Nanoseconds since the origin, set by the [`ManualClock`].
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The default clock: as exact as [`Clock::exact`], to the nanosecond, at nearly the price of a coarse one.
+    ///
+    /// A read asks the system's coarse monotonic clock first. It is never ahead of the exact one, so it may call an
+    /// entry expired; and it may call live what ends more than a second later. In between the exact clock decides.
+    /// Time while the system is suspended does not count (as for [`Instant`] on Linux). A machine that is stopped
+    /// from outside (a paused virtual machine) may, until its first timer tick afterwards, judge by the time at
+    /// which it was stopped. Where there is no coarse clock this is the exact one.
+    ///
+    /// ```
+    /// let clock = ttlwheel::Clock::hybrid();
+    /// let before = std::time::Instant::now();
+    /// assert!(clock.now() >= before);
+    /// ```
+    pub fn hybrid() -> Self {
+        let origin = Instant::now();
+        // Read after the origin, so that coarse time minus this is never ahead of exact time minus the origin.
+        match system::monotonic() {
+            Some(raw_origin) => Clock { origin, kind: Kind::Hybrid { raw_origin } },
+            None => Clock { origin, kind: Kind::Exact },
+        }
+    }
+
+    /// [`Instant::now`] on every read.
+    ///
+    /// ```
+    /// let clock = ttlwheel::Clock::exact();
+    /// assert!(clock.now() <= std::time::Instant::now());
+    /// ```
+    pub fn exact() -> Self {
+        Clock { origin: Instant::now(), kind: Kind::Exact }
+    }
+
+    /// A clock that also counts the time while the system is suspended (`CLOCK_BOOTTIME` on Linux and Android;
+    /// [`Clock::exact`] elsewhere).
+    ///
+    /// Its instants lie on a scale of their own: make deadlines from [`Clock::now`], not from [`Instant::now`].
+    ///
+    /// ```
+    /// let clock = ttlwheel::Clock::boot_time();
+    /// assert!(clock.now() <= clock.now());
+    /// ```
+    pub fn boot_time() -> Self {
+        let origin = Instant::now();
+        match system::boot_time() {
+            Some(raw_origin) => Clock { origin, kind: Kind::BootTime { raw_origin } },
+            None => Clock { origin, kind: Kind::Exact },
+        }
+    }
+
+    /// The present time, exact for every kind.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ttlwheel::{Clock, ManualClock};
+    ///
+    /// let manual = ManualClock::new();
+    /// let clock = Clock::from(&manual);
+    /// let start = clock.now();
+    /// manual.advance(Duration::from_nanos(1));
+    /// assert_eq!(clock.now() - start, Duration::from_nanos(1));
+    /// ```
+    pub fn now(&self) -> Instant {
+        instant_after(self.origin, self.nanos()).unwrap_or(self.origin)
+    }
+
+    /// The exact time in nanoseconds since the origin, at most [`LATEST`].
+    pub(crate) fn nanos(&self) -> u64 {
+        match &self.kind {
+            Kind::Hybrid { .. } | Kind::Exact => saturating_nanos(self.origin.elapsed()).min(LATEST),
+            Kind::BootTime { raw_origin } => {
+                system::boot_time().unwrap_or(*raw_origin).saturating_sub(*raw_origin).min(LATEST)
+            }
+            // Relaxed: the value is all there is; nothing is published by it.
+            Kind::Manual(nanos) => nanos.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A reading good for judging any number of entries.
+    #[inline]
+    pub(crate) fn read(&self) -> Reading {
+        if let Kind::Hybrid { raw_origin } = self.kind {
+            if let Some(raw) = system::monotonic_coarse() {
+                return Reading { floor: raw.saturating_sub(raw_origin).min(LATEST), slack: COARSE_LAG };
+            }
+        }
+        self.read_exact()
+    }
+
+    /// A reading whose floor is the time itself.
+    #[inline]
+    pub(crate) fn read_exact(&self) -> Reading {
+        Reading { floor: self.nanos(), slack: 0 }
+    }
+
+    /// The deadline of an instant; instants before the origin are [`EXPIRED`], those past the scale [`NEVER`].
+    pub(crate) fn deadline_at(&self, instant: Instant) -> u64 {
+        match instant.checked_duration_since(self.origin) {
+            Some(since) => saturating_nanos(since),
+            None => EXPIRED,
+        }
+    }
+
+    /// The public form of a deadline.
+    pub(crate) fn deadline(&self, nanos: u64) -> Deadline {
+        match nanos {
+            NEVER => Deadline::Never,
+            _ => instant_after(self.origin, nanos).map_or(Deadline::Never, Deadline::At),
+        }
+    }
+}
+
+impl Default for Clock {
+    /// [`Clock::hybrid`].
+    fn default() -> Self {
+        Clock::hybrid()
+    }
+}
+
+/// What a clock said: the time is at or after `floor`, and at most `slack` later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) floor: u64,
+    slack: u64,
+}
+
+/// What a reading can say of a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Live,
+    Lapsed,
+    /// Too near for this reading: ask the exact clock.
+    Near,
+}
+
+impl Reading {
+    /// An exact reading at `nanos`, for tests and models.
+    #[cfg(any(test, ttl_loom))]
+    pub(crate) fn at(nanos: u64) -> Self {
+        Reading { floor: nanos, slack: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn judge(self, deadline: u64) -> Verdict {
+        if deadline <= self.floor {
+            Verdict::Lapsed
+        } else if deadline - self.floor > self.slack {
+            Verdict::Live
+        } else {
+            Verdict::Near
+        }
+    }
+
+    /// The deadline of an entry that lives for `ttl` from this (exact) reading.
+    pub(crate) fn deadline_after(self, ttl: Duration) -> u64 {
+        self.floor.saturating_add(saturating_nanos(ttl))
+    }
+}
+
+/// When an entry expires.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use ttlwheel::{Deadline, TtlMap};
+///
+/// let map = TtlMap::new(Duration::from_secs(60));
+/// let end = Instant::now() + Duration::from_secs(5);
+/// map.insert_at("a", 1, end);
+/// map.insert_at("b", 2, Deadline::Never);
+/// assert_eq!(map.deadline("a"), Some(Deadline::At(end)));
+/// assert_eq!(map.deadline("b"), Some(Deadline::Never));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Deadline {
+    /// The entry is expired at this instant and after it, on the map's clock.
+    At(Instant),
+    /// The entry does not expire.
+    Never,
+}
+
+impl From<Instant> for Deadline {
+    fn from(instant: Instant) -> Self {
+        Deadline::At(instant)
+    }
+}
+
+/// A clock that moves only when told to, for tests and simulations.
+///
+/// Handles are cheap to clone and move the same clock; maps built with [`Clock::from`] one of them follow it at
+/// once, on every thread. It saturates 584 years after its start.
+///
+/// ```
+/// use std::time::Duration;
+/// use ttlwheel::{ManualClock, TtlMap};
+///
+/// let clock = ManualClock::new();
+/// let map = TtlMap::builder().time_to_live(Duration::from_secs(1)).clock(&clock).build();
+/// map.insert("a", 1);
+/// clock.advance(Duration::from_nanos(999_999_999));
+/// assert!(map.contains_key("a"));
+/// clock.advance(Duration::from_nanos(1));
+/// assert!(!map.contains_key("a"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    origin: Instant,
+    nanos: Arc<AtomicU64>,
+}
+
+impl ManualClock {
+    /// Makes a clock that stands still at its start.
+    ///
+    /// ```
+    /// let clock = ttlwheel::ManualClock::new();
+    /// assert_eq!(clock.now(), clock.now());
+    /// ```
+    pub fn new() -> Self {
+        ManualClock { origin: Instant::now(), nanos: Arc::new(AtomicU64::new(1)) }
+    }
+
+    /// Moves the clock forward by `by`, to at most its last instant.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let clock = ttlwheel::ManualClock::new();
+    /// let start = clock.now();
+    /// clock.advance(Duration::from_secs(3));
+    /// assert_eq!(clock.now() - start, Duration::from_secs(3));
+    /// ```
+    pub fn advance(&self, by: Duration) {
+        let by = saturating_nanos(by);
+        let mut now = self.nanos.load(Ordering::Relaxed);
+        // Relaxed: time publishes nothing but itself.
+        while let Err(seen) = self.nanos.compare_exchange_weak(
+            now,
+            now.saturating_add(by).min(LATEST),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            now = seen;
+        }
+    }
+
+    /// Moves the clock to `instant`. A clock that would go back stands still instead, as every clock of a map must.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let clock = ttlwheel::ManualClock::new();
+    /// let start = clock.now();
+    /// clock.set(start + Duration::from_secs(3));
+    /// clock.set(start);
+    /// assert_eq!(clock.now(), start + Duration::from_secs(3));
+    /// ```
+    pub fn set(&self, instant: Instant) {
+        let since = instant.saturating_duration_since(self.origin);
+        // Relaxed: time publishes nothing but itself.
+        self.nanos.fetch_max(saturating_nanos(since).min(LATEST), Ordering::Relaxed);
+    }
+
+    /// The time that the clock shows.
+    ///
+    /// ```
+    /// let clock = ttlwheel::ManualClock::new();
+    /// assert!(clock.now() >= clock.now());
+    /// ```
+    pub fn now(&self) -> Instant {
+        Clock::from(self).now()
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        ManualClock::new()
+    }
+}
+
+impl From<&ManualClock> for Clock {
+    fn from(manual: &ManualClock) -> Self {
+        Clock { origin: manual.origin, kind: Kind::Manual(Arc::clone(&manual.nanos)) }
+    }
+}
+
+impl From<ManualClock> for Clock {
+    fn from(manual: ManualClock) -> Self {
+        Clock::from(&manual)
+    }
+}
+
+/// The nanoseconds of a duration, or `u64::MAX` (584 years) where it is longer.
+pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn instant_after(origin: Instant, nanos: u64) -> Option<Instant> {
+    origin.checked_add(Duration::from_nanos(nanos))
+}
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+mod system {
+    use rustix::time::{ClockId, clock_gettime};
+
+    #[inline]
+    fn read(id: ClockId) -> Option<u64> {
+        let time = clock_gettime(id);
+        // Monotonic clocks start near zero at boot: neither negative nor past 584 years.
+        Some((time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64))
+    }
+
+    pub(super) fn monotonic() -> Option<u64> {
+        read(ClockId::Monotonic)
+    }
+
+    #[inline]
+    pub(super) fn monotonic_coarse() -> Option<u64> {
+        read(ClockId::MonotonicCoarse)
+    }
+
+    pub(super) fn boot_time() -> Option<u64> {
+        read(ClockId::Boottime)
+    }
+}
+
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
+mod system {
+    pub(super) fn monotonic() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn monotonic_coarse() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn boot_time() -> Option<u64> {
+        None
+    }
+}

@@ -1,0 +1,76 @@
+//! Batches of retired things: filled, sealed with a grace period, and emptied a few at a time.
+//!
+//! A [`Bag`] has one owner at a time ([`super::Shard`]), so nothing here is atomic.
+
+use std::collections::LinkedList;
+
+use super::pin::{Grace, Guard};
+
+/// Things a batch. A batch costs one deferred flag, so the dearer that is, the larger batches should be; but what is
+/// in an open batch waits until it is full.
+pub(super) const BATCH: usize = if cfg!(ttl_loom) { 1 } else { 64 };
+
+/// A retired thing: its address, with the kind of thing in the low bits.
+pub(crate) type Retired = *mut ();
+
+struct Batch {
+    grace: Grace,
+    things: Vec<Retired>,
+}
+
+/// What one shard has retired and not freed.
+#[derive(Default)]
+pub(super) struct Bag {
+    open: Vec<Retired>,
+    /// Oldest first. A list, as a longer array would have to be copied whole now and then.
+    sealed: LinkedList<Batch>,
+    sealed_len: usize,
+    /// An emptied batch's memory, for the next.
+    spare: Vec<Retired>,
+}
+
+impl Bag {
+    pub(super) fn push(&mut self, thing: Retired, guard: &Guard) {
+        if self.open.capacity() == 0 {
+            self.open.reserve_exact(BATCH);
+        }
+        self.open.push(thing);
+        if self.open.len() >= BATCH {
+            self.seal(guard);
+        }
+    }
+
+    /// Starts the grace period of what is in the open batch.
+    pub(super) fn seal(&mut self, guard: &Guard) {
+        if !self.open.is_empty() {
+            let things = std::mem::replace(&mut self.open, std::mem::take(&mut self.spare));
+            self.sealed_len += things.len();
+            self.sealed.push_back(Batch { grace: guard.grace(), things });
+        }
+    }
+
+    /// Takes out a thing that may be freed.
+    pub(super) fn pop(&mut self) -> Option<Retired> {
+        let oldest = self.sealed.front_mut()?;
+        if !oldest.grace.is_over() {
+            return None;
+        }
+        let thing = oldest.things.pop();
+        self.sealed_len -= 1;
+        if oldest.things.is_empty() {
+            self.spare = self.sealed.pop_front().map(|batch| batch.things).unwrap_or_default();
+        }
+        thing
+    }
+
+    /// Takes out everything, whoever may still hold a reference.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Retired> {
+        let open = std::mem::take(&mut self.open);
+        std::mem::take(&mut self.sealed).into_iter().flat_map(|batch| batch.things).chain(open)
+    }
+
+    /// Things whose grace period has started, and all things.
+    pub(super) fn lens(&self) -> (usize, usize) {
+        (self.sealed_len, self.sealed_len + self.open.len())
+    }
+}

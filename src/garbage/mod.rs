@@ -1,0 +1,297 @@
+//! What was unlinked and not yet freed: a map keeps its own, so that nothing outlives it.
+//!
+//! `crossbeam-epoch` alone would run foreign destructors inside a reader's pin, keep a dropped map's garbage in other
+//! threads' bags, and lose the rest of a bag to one panicking destructor. Here full batches wait in the map for
+//! their grace period, whoever writes frees a few, and the map's drop frees all that is left.
+//!
+//! The batches are in shards, a [`Bag`] each. Who retires takes a shard's bag by a swap, works on it alone, and puts it
+//! back; a bag that is taken is passed over for the next one. So no step waits, and a thread that stops with a bag in
+//! hand keeps from others what is in it, as any stopped reader does, and nothing else.
+//!
+//! No destructor runs while a bag is taken: what may be freed is handed out first. A destructor that uses the map
+//! finds it as it would anywhere else.
+
+mod batch;
+#[cfg_attr(ttl_loom, path = "spec.rs")]
+mod pin;
+
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, thread_number};
+use batch::Bag;
+pub(crate) use batch::Retired;
+pub(crate) use pin::{Guard, pin};
+
+/// Things freed by a write that retires one.
+pub(crate) const FREED_A_STEP: usize = 4;
+
+pub(crate) struct Garbage {
+    /// Made when the first thing is retired.
+    shards: AtomicPtr<Box<[CachePadded<Shard>]>>,
+    /// Bags of one thing each, retired while every shard was taken.
+    spill: AtomicPtr<Spilt>,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// Null before first use, TAKEN while somebody works on it.
+    bag: AtomicPtr<Bag>,
+    /// How many things are in the bag, and in its sealed batches; written by whoever has it.
+    len: AtomicUsize,
+    sealed: AtomicUsize,
+}
+
+struct Spilt {
+    thing: Retired,
+    next: *mut Spilt,
+}
+
+/// What a step may free, to be freed when no bag is held.
+#[derive(Default)]
+pub(crate) struct Free {
+    things: [Option<Retired>; FREED_A_STEP],
+}
+
+impl Free {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.things.iter().flatten().count()
+    }
+
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = Retired> {
+        self.things.into_iter().flatten()
+    }
+}
+
+impl Garbage {
+    pub(crate) fn new() -> Self {
+        Garbage { shards: AtomicPtr::new(ptr::null_mut()), spill: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Takes a thing that nobody who pins from now on can reach; hands out a few that nobody can reach any more.
+    pub(crate) fn exchange(&self, thing: Retired, guard: &Guard) -> Free {
+        self.retire_then(thing, guard, |taken| taken.hand_out())
+    }
+
+    /// Takes a thing that nobody who pins from now on can reach.
+    pub(crate) fn retire(&self, thing: Retired, guard: &Guard) {
+        self.retire_then(thing, guard, |taken| drop(taken));
+    }
+
+    fn retire_then<R: Default>(&self, thing: Retired, guard: &Guard, then: impl FnOnce(Taken<'_>) -> R) -> R {
+        let shards = self.shards();
+        let home = thread_number();
+        // Each shard once: what is taken is passed over, not waited for.
+        for n in 0..shards.len() {
+            let shard = &shards[home.wrapping_add(n) % shards.len()];
+            if let Some(mut taken) = shard.take() {
+                taken.bag().push(thing, guard);
+                return then(taken);
+            }
+        }
+        self.spill(thing);
+        R::default()
+    }
+
+    /// Hands out a few things that nobody can reach any more, from the shard after `n`th.
+    pub(crate) fn collect(&self, n: usize, guard: &Guard) -> Free {
+        let Some(shards) = self.existing() else { return Free::default() };
+        let shard = &shards[n % shards.len()];
+        // Relaxed: a hint; the bag decides.
+        if shard.sealed.load(Ordering::Relaxed) == 0 && self.spill.load(Ordering::Relaxed).is_null() {
+            return Free::default();
+        }
+        let Some(mut taken) = shard.take() else { return Free::default() };
+        self.unspill(taken.bag(), guard);
+        taken.hand_out()
+    }
+
+    /// Starts the grace period of all that was retired so far, and hands out a few things.
+    pub(crate) fn flush(&self, n: usize, guard: &Guard) -> Free {
+        let Some(shards) = self.existing() else { return Free::default() };
+        let Some(mut taken) = shards[n % shards.len()].take() else { return Free::default() };
+        self.unspill(taken.bag(), guard);
+        taken.bag().seal(guard);
+        taken.hand_out()
+    }
+
+    /// How many shards there are.
+    pub(crate) fn shard_count(&self) -> usize {
+        self.existing().map_or(0, |shards| shards.len())
+    }
+
+    /// How many things are retired and not freed, about.
+    pub(crate) fn len(&self) -> usize {
+        // Relaxed: a statistic.
+        self.existing().map_or(0, |shards| shards.iter().map(|shard| shard.len.load(Ordering::Relaxed)).sum())
+    }
+
+    /// Hands all that is left to `free`, which must not unwind.
+    pub(crate) fn drain(&mut self, free: &mut dyn FnMut(Retired)) {
+        // Relaxed, here and below: `&mut self`; all that others did happened before.
+        let shards = self.shards.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !shards.is_null() {
+            // SAFETY: made from a box in `shards()`, and taken out just now.
+            for shard in unsafe { Box::from_raw(shards) }.iter() {
+                let bag = shard.bag.swap(ptr::null_mut(), Ordering::Relaxed);
+                if !bag.is_null() {
+                    // SAFETY: bags are made from boxes, and nobody has this one taken.
+                    unsafe { Box::from_raw(bag) }.drain().for_each(&mut *free);
+                }
+            }
+        }
+        let spill = self.spill.swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: the list was taken out just now.
+        unsafe { unlist(spill, free) };
+    }
+
+    fn existing(&self) -> Option<&[CachePadded<Shard>]> {
+        // Acquire: the shards' fields; pairs with the CAS in `make_shards` (O8).
+        let shards = self.shards.load(Ordering::Acquire);
+        // SAFETY: set once, freed by `drain` only.
+        unsafe { shards.as_ref() }.map(|shards| &shards[..])
+    }
+
+    #[inline]
+    fn shards(&self) -> &[CachePadded<Shard>] {
+        match self.existing() {
+            Some(shards) => shards,
+            None => self.make_shards(),
+        }
+    }
+
+    #[cold]
+    fn make_shards(&self) -> &[CachePadded<Shard>] {
+        let new = Box::into_raw(Box::new((0..wanted_shards()).map(|_| CachePadded::default()).collect::<Box<_>>()));
+        // Release: publishes the shards (O8). Acquire: those of another, if they came first.
+        match self.shards.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: published just now, freed by `drain` only.
+            Ok(_) => unsafe { &*new },
+            Err(theirs) => {
+                // SAFETY: `new` was not published; `theirs` is freed by `drain` only.
+                unsafe {
+                    drop(Box::from_raw(new));
+                    &*theirs
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn spill(&self, thing: Retired) {
+        let node = Box::into_raw(Box::new(Spilt { thing, next: ptr::null_mut() }));
+        // Relaxed: the CAS decides.
+        let mut head = self.spill.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: not published yet.
+            unsafe { (*node).next = head };
+            // Release: publishes the node (O9).
+            match self.spill.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    /// Puts what was spilt in a bag.
+    fn unspill(&self, bag: &mut Bag, guard: &Guard) {
+        // Relaxed: a hint.
+        if self.spill.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        // Acquire: the nodes; pairs with the CAS in `spill` (O9). A swap takes all, so no node is seen twice.
+        let list = self.spill.swap(ptr::null_mut(), Ordering::Acquire);
+        // SAFETY: the list was taken out just now.
+        unsafe { unlist(list, &mut |thing| bag.push(thing, guard)) };
+    }
+}
+
+/// # Safety
+///
+/// The list must be the caller's alone.
+unsafe fn unlist(mut list: *mut Spilt, each: &mut dyn FnMut(Retired)) {
+    while !list.is_null() {
+        // SAFETY: nodes are made from boxes, and the list is the caller's.
+        let node = unsafe { Box::from_raw(list) };
+        list = node.next;
+        each(node.thing);
+    }
+}
+
+const TAKEN: *mut Bag = ptr::without_provenance_mut(1);
+
+impl Shard {
+    fn take(&self) -> Option<Taken<'_>> {
+        // Relaxed: saves a swap that would only fail.
+        if self.bag.load(Ordering::Relaxed) == TAKEN {
+            return None;
+        }
+        // Acquire: what the last owner did to the bag; pairs with the Release in `Taken::drop` (O10).
+        let bag = self.bag.swap(TAKEN, Ordering::Acquire);
+        if bag == TAKEN {
+            None
+        } else if bag.is_null() {
+            Some(Taken { shard: self, bag: Box::into_raw(Box::default()) })
+        } else {
+            Some(Taken { shard: self, bag })
+        }
+    }
+}
+
+/// A shard's bag in the hands of its one owner; goes back when dropped.
+struct Taken<'a> {
+    shard: &'a Shard,
+    bag: *mut Bag,
+}
+
+impl Taken<'_> {
+    fn bag(&mut self) -> &mut Bag {
+        // SAFETY: from a box; between the swap that took it and the store that gives it back nobody else has it.
+        unsafe { &mut *self.bag }
+    }
+
+    fn hand_out(mut self) -> Free {
+        let mut free = Free::default();
+        for place in &mut free.things {
+            *place = self.bag().pop();
+        }
+        free
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let (sealed, len) = self.bag().lens();
+        // Relaxed: a hint and a statistic.
+        self.shard.sealed.store(sealed, Ordering::Relaxed);
+        self.shard.len.store(len, Ordering::Relaxed);
+        // Release: what was done to the bag (O10).
+        self.shard.bag.store(self.bag, Ordering::Release);
+    }
+}
+
+#[cfg(not(ttl_loom))]
+fn wanted_shards() -> usize {
+    use std::sync::atomic::AtomicUsize;
+    static WANTED: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: the same number, whoever finds it out.
+    match WANTED.load(Ordering::Relaxed) {
+        0 => {
+            let threads = std::thread::available_parallelism().map_or(8, usize::from);
+            let wanted = (2 * threads).next_power_of_two().min(64);
+            WANTED.store(wanted, Ordering::Relaxed);
+            wanted
+        }
+        wanted => wanted,
+    }
+}
+
+#[cfg(ttl_loom)]
+fn wanted_shards() -> usize {
+    1
+}

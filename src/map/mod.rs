@@ -1,0 +1,305 @@
+//! The map: the story of insert, get and remove, told with table, entry, clock and garbage, none of which knows
+//! the others.
+
+mod api;
+mod builder;
+mod iter;
+mod pinned;
+mod sweep;
+
+use std::cell::Cell;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use equivalent::Equivalent;
+
+pub use builder::Builder;
+pub use iter::{Iter, PinnedIter};
+pub use pinned::{Pinned, Ref};
+pub use sweep::Purged;
+
+use crate::clock::{Clock, NEVER, Reading, Verdict};
+use crate::entry::Entry;
+use crate::garbage::{Garbage, Guard};
+use crate::table::{Occupied, Table, fits};
+use sweep::{Upkeep, Walk};
+
+/// A concurrent map whose entries expire.
+///
+/// Share it by reference or `Arc`. All operations take `&self`, are lock-free and, key by key, linearizable; reads of
+/// live entries write nothing to the map at all.
+///
+/// ```
+/// use std::time::Duration;
+/// use ttlwheel::{Inserted, TtlMap};
+///
+/// let map = TtlMap::new(Duration::from_secs(60));
+/// assert!(matches!(map.insert("a".to_string(), 1), Inserted::New));
+/// assert_eq!(map.get_cloned("a"), Some(1));
+/// assert_eq!(map.remove("a").as_deref(), Some(&1));
+/// assert!(map.is_empty());
+/// ```
+pub struct TtlMap<K, V, S = RandomState> {
+    table: Table<Entry<K, V>>,
+    garbage: Garbage,
+    walk: Walk,
+    clock: Clock,
+    hasher: S,
+    /// None: for ever.
+    time_to_live: Option<Duration>,
+    _entries: PhantomData<Entry<K, V>>,
+}
+
+// SAFETY: the map owns its keys and values; sending it sends them.
+unsafe impl<K: Send, V: Send, S: Send> Send for TtlMap<K, V, S> {}
+// SAFETY: through a shared map keys and values are shared (get), and sent: what one thread inserted another may drop.
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Sync for TtlMap<K, V, S> {}
+
+/// What an insert met where it put its entry. `R` is a reference to the value that was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted<R> {
+    /// The key was not there.
+    New,
+    /// A live value was there; this one is in its place now.
+    Replaced(R),
+    /// A value was there that had expired: the key is new, as far as anyone could see.
+    Expired(R),
+}
+
+impl<R> Inserted<R> {
+    /// The live value that was replaced, if there was one.
+    ///
+    /// ```
+    /// use ttlwheel::Inserted;
+    ///
+    /// assert_eq!(Inserted::Replaced(1).replaced(), Some(1));
+    /// assert_eq!(Inserted::Expired(1).replaced(), None);
+    /// assert_eq!(Inserted::<u32>::New.replaced(), None);
+    /// ```
+    pub fn replaced(self) -> Option<R> {
+        match self {
+            Inserted::Replaced(old) => Some(old),
+            Inserted::New | Inserted::Expired(_) => None,
+        }
+    }
+
+    /// The same outcome with something made of the reference.
+    ///
+    /// ```
+    /// use ttlwheel::Inserted;
+    ///
+    /// assert_eq!(Inserted::Replaced(&1).map(|old| old + 1), Inserted::Replaced(2));
+    /// ```
+    pub fn map<T>(self, f: impl FnOnce(R) -> T) -> Inserted<T> {
+        match self {
+            Inserted::New => Inserted::New,
+            Inserted::Replaced(old) => Inserted::Replaced(f(old)),
+            Inserted::Expired(old) => Inserted::Expired(f(old)),
+        }
+    }
+}
+
+/// How long an insert's entry lives.
+#[derive(Clone, Copy)]
+enum Lifetime {
+    For(Duration),
+    Until(u64),
+    Forever,
+}
+
+/// The time that a pin judges by: one reading, made exact when a deadline is too near for it.
+struct Now<'m> {
+    clock: &'m Clock,
+    reading: Cell<Reading>,
+}
+
+impl<'m> Now<'m> {
+    #[inline]
+    fn new(clock: &'m Clock) -> Self {
+        Now { clock, reading: Cell::new(clock.read()) }
+    }
+
+    #[inline]
+    fn is_live(&self, deadline: u64) -> bool {
+        match self.reading.get().judge(deadline) {
+            Verdict::Live => true,
+            Verdict::Lapsed => false,
+            Verdict::Near => self.exactly().judge(deadline) == Verdict::Live,
+        }
+    }
+
+    /// Reads the exact time, by which the pin judges from now on.
+    #[cold]
+    fn exactly(&self) -> Reading {
+        self.reading.set(self.clock.read_exact());
+        self.reading.get()
+    }
+}
+
+impl<K, V, S> TtlMap<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    #[inline]
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        mix(self.hasher.hash_one(key))
+    }
+
+    /// The story of get: find, judge.
+    #[inline]
+    fn find_live<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let found = self.table.find(self.hash(key), |entry| key.equivalent(&entry.key), guard)?;
+        if now.is_live(found.entry().deadline()) {
+            return Some(found.entry());
+        }
+        self.expire_found(&found, now, guard)
+    }
+
+    /// The rest of the story for an entry that has lapsed: it leaves, and its memory is on its way back.
+    #[cold]
+    fn expire_found<'g>(
+        &self,
+        found: &Occupied<'g, Entry<K, V>>,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, V>> {
+        if judge(found.entry(), now) {
+            return Some(found.entry());
+        }
+        if found.unlink() {
+            // SAFETY: unlinked by this very call.
+            unsafe { self.retire(found.as_ptr(), guard) };
+        }
+        None
+    }
+
+    /// The story of insert: find or publish; if found, judge and replace; retire what was replaced; pay some upkeep.
+    fn put<'g>(
+        &self,
+        key: K,
+        value: V,
+        lifetime: Lifetime,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Inserted<&'g Entry<K, V>> {
+        let hash = self.hash(&key);
+        // The pin's time moves with each write, so that its reads see what the write did.
+        let reading = now.exactly();
+        let deadline = match lifetime {
+            Lifetime::For(ttl) => reading.deadline_after(ttl),
+            Lifetime::Until(deadline) => deadline,
+            Lifetime::Forever => NEVER,
+        };
+        let new = Unpublished::new(Entry::new(key, value, hash, deadline));
+        let upkeep = Upkeep { map: self, guard };
+        let old = loop {
+            let is = |entry: &Entry<K, V>| entry.key == new.entry().key;
+            let Some(old) = self.table.insert(hash, new.as_ptr(), is, &upkeep, guard) else {
+                new.publish();
+                upkeep.pay(hash);
+                return Inserted::New;
+            };
+            let was_live = judge(old.entry(), now);
+            if old.replace(new.as_ptr()) {
+                new.publish();
+                break if was_live { Inserted::Replaced(old) } else { Inserted::Expired(old) };
+            }
+            // Somebody else was there first: start again.
+        };
+        old.map(|old| {
+            // SAFETY: replaced by this very call.
+            unsafe { upkeep.pay_and_retire(old.as_ptr(), hash) };
+            old.entry()
+        })
+    }
+
+    /// The story of remove: find, judge, unlink, retire, pay some upkeep. What had lapsed leaves too, but wasn't there.
+    fn take<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let upkeep = Upkeep { map: self, guard };
+        now.exactly();
+        loop {
+            let is = |entry: &Entry<K, V>| key.equivalent(&entry.key);
+            let found = self.table.find_mut(hash, is, &upkeep, guard)?;
+            let was_live = judge(found.entry(), now);
+            if found.unlink() {
+                // SAFETY: unlinked by this very call.
+                unsafe { upkeep.pay_and_retire(found.as_ptr(), hash) };
+                upkeep.freed(hash);
+                return was_live.then_some(found.entry());
+            }
+        }
+    }
+}
+
+/// Whether an entry is live; if not, nobody will say otherwise any more.
+fn judge<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> bool {
+    loop {
+        let deadline = entry.deadline();
+        if now.is_live(deadline) {
+            return true;
+        }
+        if entry.lapse(deadline) {
+            return false;
+        }
+    }
+}
+
+/// Spreads a hash over all bits: bins take the low ones, tags those above, and no hasher is trusted with either.
+///
+/// Half of the finalizer of MurmurHash3 (Appleby), which keeps distinct hashes distinct.
+#[inline]
+fn mix(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    hash ^ (hash >> 33)
+}
+
+/// A new entry before it is published: freed with all that is in it, if it comes to that.
+struct Unpublished<K, V>(*mut Entry<K, V>);
+
+impl<K, V> Unpublished<K, V> {
+    fn new(entry: Entry<K, V>) -> Self {
+        let entry = Box::into_raw(Box::new(entry));
+        assert!(fits(entry), "addresses of more than 48 bits are not supported");
+        Unpublished(entry)
+    }
+
+    fn entry(&self) -> &Entry<K, V> {
+        // SAFETY: from a box; only this value frees it.
+        unsafe { &*self.0 }
+    }
+
+    fn as_ptr(&self) -> *mut Entry<K, V> {
+        self.0
+    }
+
+    fn publish(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl<K, V> Drop for Unpublished<K, V> {
+    fn drop(&mut self) {
+        // SAFETY: from a box, and never published.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for TtlMap<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.pin().iter()).finish()
+    }
+}

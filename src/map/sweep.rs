@@ -1,0 +1,284 @@
+//! The story of upkeep: what a write does for the map beside its own work, and how what has lapsed is purged.
+//!
+//! Each write moves at most [`UNITS_A_STEP`](crate::table::grow) bins of a resize and frees at most
+//! [`FREED_A_STEP`](crate::garbage) things; both constants are small, and neither depends on how much there is to do.
+
+use std::hash::{BuildHasher, Hash};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::iter::Entries;
+use super::{Now, TtlMap, judge};
+use crate::clock::NEVER;
+use crate::entry::Entry;
+use crate::garbage::{Free, Guard, Retired, pin};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering, thread_number};
+use crate::table::{Array, Host, Tail};
+
+/// What [`TtlMap::purge_expired`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// Expired entries that this call removed.
+    pub removed: usize,
+    /// Whether there is more to do: entries not looked at, or memory not given back.
+    pub more: bool,
+}
+
+/// What is retired, by the low bits of its address.
+const ENTRY: usize = 0;
+const TAIL: usize = 1;
+const ARRAY: usize = 2;
+const KIND: usize = 3;
+
+/// One write's upkeep, on behalf of the map.
+pub(super) struct Upkeep<'g, K, V, S> {
+    pub(super) map: &'g TtlMap<K, V, S>,
+    pub(super) guard: &'g Guard,
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> {
+    fn hash_of(&self, entry: &Entry<K, V>) -> u64 {
+        entry.kept_hash.get(|| self.map.hash(&entry.key))
+    }
+
+    fn retire_tail(&self, tail: *mut Tail<Entry<K, V>>) {
+        self.map.garbage.retire(tagged(tail, TAIL), self.guard);
+    }
+
+    fn retire_array(&self, array: *mut Array<Entry<K, V>>) {
+        self.map.garbage.retire(tagged(array, ARRAY), self.guard);
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
+    /// Pays the upkeep of a write that retired nothing.
+    pub(super) fn pay(&self, hash: u64) {
+        self.map.table.step(self, self.guard);
+        self.map.free(self.map.garbage.collect(shard_for(hash), self.guard));
+    }
+
+    /// Retires an entry, and pays the upkeep of the write that unlinked it.
+    ///
+    /// # Safety
+    ///
+    /// The entry is unlinked, by the caller, who retires it only here.
+    ///
+    /// It was reachable through its slot word alone, in one bin (or tail) at a time: the word was swung away from it,
+    /// and a copy of the word in a moved bin's frozen line is found only by threads that came to that bin before it
+    /// moved. They, and all who hold a reference, were pinned before this call, which is what the grace period waits for.
+    pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>, hash: u64) {
+        self.map.table.step(self, self.guard);
+        self.map.free(self.map.garbage.exchange(tagged(entry, ENTRY), self.guard));
+        // Now and then look after a shard whose own threads may be gone.
+        if hash >> 60 == 0 {
+            self.pay(hash);
+        }
+    }
+
+    /// A slot was freed: one in 64 times see whether the table is too large by now.
+    pub(super) fn freed(&self, hash: u64) {
+        if hash >> 58 == 0 {
+            self.map.table.shrink_if_due(hash, self.guard);
+        }
+    }
+}
+
+fn tagged<T>(pointer: *mut T, kind: usize) -> Retired {
+    pointer.map_addr(|address| address | kind).cast()
+}
+
+fn shard_for(hash: u64) -> usize {
+    // Mostly the thread's own; now and then any, as some shard's threads may be gone.
+    if hash >> 60 == 0 { (hash >> 50) as usize } else { thread_number() }
+}
+
+impl<K, V, S> TtlMap<K, V, S> {
+    /// Retires an unlinked entry, and frees nothing.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Upkeep::pay_and_retire`].
+    pub(super) unsafe fn retire(&self, entry: *mut Entry<K, V>, guard: &Guard) {
+        self.garbage.retire(tagged(entry, ENTRY), guard);
+    }
+
+    fn free(&self, free: Free) {
+        // SAFETY: handed out once, after their grace period.
+        free.into_iter().for_each(|thing| _ = unsafe { free_one::<K, V>(thing) });
+    }
+}
+
+/// Frees a retired thing; a panic of the user's destructor is returned, not passed on.
+///
+/// # Safety
+///
+/// `thing` comes from [`tagged`], and nobody can reach it any more.
+unsafe fn free_one<K, V>(thing: Retired) -> std::thread::Result<()> {
+    let kind = thing.addr() & KIND;
+    let thing = thing.map_addr(|address| address & !KIND);
+    // SAFETY: made by `Box::into_raw` of the kind that the low bits tell.
+    catch_unwind(AssertUnwindSafe(|| unsafe {
+        match kind {
+            TAIL => drop(Box::from_raw(thing.cast::<Tail<Entry<K, V>>>())),
+            ARRAY => drop(Box::from_raw(thing.cast::<Array<Entry<K, V>>>())),
+            _ => drop(Box::from_raw(thing.cast::<Entry<K, V>>())),
+        }
+    }))
+}
+
+impl<K, V, S> Drop for TtlMap<K, V, S> {
+    /// Drops every key and value that the map holds or has not freed yet, whatever guards were forgotten. If
+    /// destructors panic, the rest is dropped all the same, and the first panic passed on at the end.
+    fn drop(&mut self) {
+        let mut first_panic = None;
+        let mut free = |thing: Retired| {
+            // SAFETY: `&mut self`: nobody holds a reference into the map, and each thing is handed out once.
+            if let Err(panic) = unsafe { free_one::<K, V>(thing) } {
+                first_panic.get_or_insert(panic);
+            }
+        };
+        self.table.drain(&mut |entry| free(tagged(entry, ENTRY)));
+        self.garbage.drain(&mut free);
+        if let Some(panic) = first_panic {
+            if !std::thread::panicking() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// Where the walk that purges stands; all who purge share it.
+pub(super) struct Walk {
+    next_bin: AtomicUsize,
+    /// The earliest deadline that the walk has left behind, so that it is done only when nothing is overdue.
+    earliest: AtomicU64,
+}
+
+impl Walk {
+    pub(super) fn new() -> Self {
+        Walk { next_bin: AtomicUsize::new(0), earliest: AtomicU64::new(NEVER) }
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
+    /// Removes expired entries and gives memory back, looking at about `budget` entries.
+    ///
+    /// Calls go on where the last one, on any thread, ended. `more` says whether another call would find something to
+    /// do, so `while map.purge_expired(1000).more {}` purges all that has expired, frees what no reader holds, and
+    /// lets the table shrink. Entries inserted meanwhile may wait for the next walk.
+    ///
+    /// # Complexity
+    ///
+    /// In proportion to `budget`; at least one bucket is visited.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ttlwheel::{ManualClock, TtlMap};
+    ///
+    /// let clock = ManualClock::new();
+    /// let map = TtlMap::builder().time_to_live(Duration::from_secs(1)).clock(&clock).build();
+    /// for n in 0..100 {
+    ///     map.insert(n, n);
+    /// }
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!((map.len(), map.stored_len()), (0, 100));
+    /// let mut removed = 0;
+    /// loop {
+    ///     let purged = map.purge_expired(10);
+    ///     removed += purged.removed;
+    ///     if !purged.more {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!((removed, map.stored_len()), (100, 0));
+    /// ```
+    pub fn purge_expired(&self, budget: usize) -> Purged {
+        let purged = self.purge_entries(budget);
+        let freed = self.give_back(budget);
+        Purged { more: purged.more || freed, ..purged }
+    }
+
+    fn purge_entries(&self, budget: usize) -> Purged {
+        let guard = &pin();
+        let now = Now::new(&self.clock);
+        now.exactly();
+        let upkeep = Upkeep { map: self, guard };
+        // Relaxed: where walks start; two that start at the same bin do some work twice.
+        let start = self.walk.next_bin.load(Ordering::Relaxed);
+        if start == 0 {
+            self.walk.earliest.store(NEVER, Ordering::Relaxed);
+        }
+        let mut bins = self.table.bins(guard).starting_at(start);
+        let (mut removed, mut looked_at, mut visited, mut ended) = (0, 0, 0, false);
+        let mut entries = Vec::new();
+        while looked_at < budget.max(1) {
+            entries.clear();
+            if bins.next_into(&mut entries).is_none() {
+                ended = true;
+                break;
+            }
+            visited += 1;
+            looked_at += entries.len().max(1);
+            for found in &entries {
+                if judge(found.entry(), &now) {
+                    self.walk.earliest.fetch_min(found.entry().deadline(), Ordering::Relaxed);
+                } else if found.unlink() {
+                    // SAFETY: unlinked by this very call.
+                    unsafe { self.retire(found.as_ptr(), guard) };
+                    removed += 1;
+                } else {
+                    // Being moved, or gone already.
+                    self.walk.earliest.fetch_min(now.exactly().floor, Ordering::Relaxed);
+                }
+            }
+        }
+        self.walk.next_bin.store(if ended { 0 } else { start + visited }, Ordering::Relaxed);
+        for _ in 0..=visited {
+            self.table.step(&upkeep, guard);
+        }
+        let overdue = !now.is_live(self.walk.earliest.load(Ordering::Relaxed));
+        self.table.shrink_if_due(0, guard);
+        let resizing = self.table.is_resizing(guard);
+        Purged { removed, more: !ended || overdue || resizing }
+    }
+
+    /// Unlinks every entry that a walk over all bins meets.
+    pub(super) fn remove_all(&self) {
+        let guard = &pin();
+        let upkeep = Upkeep { map: self, guard };
+        for found in Entries::new(self, guard) {
+            let hash = upkeep.hash_of(found.entry());
+            let mut there = Some(found);
+            // What can't be unlinked here is gone, or has moved, and is found again by its identity.
+            while let Some(found) = there {
+                if found.unlink() {
+                    // SAFETY: unlinked by this very call.
+                    unsafe { upkeep.pay_and_retire(found.as_ptr(), hash) };
+                    upkeep.freed(hash);
+                    break;
+                }
+                let same = found.as_ptr();
+                there = self.table.find_mut(hash, |entry| std::ptr::eq(entry, same), &upkeep, guard);
+            }
+        }
+    }
+
+    /// Frees up to `budget` of what was retired, as far as no reader holds it; says whether it freed any.
+    fn give_back(&self, budget: usize) -> bool {
+        let before = self.garbage.len();
+        for shard in 0..self.garbage.shard_count() {
+            self.free(self.garbage.flush(shard, &pin()));
+        }
+        // Where nobody else is pinned, three pins see a grace period through.
+        (0..3).for_each(|_| pin().flush());
+        let mut shards = (0..self.garbage.shard_count()).cycle();
+        let (mut idle, mut freed) = (0, 0);
+        while idle < self.garbage.shard_count() && freed < budget {
+            let Some(shard) = shards.next() else { break };
+            let free = self.garbage.collect(shard, &pin());
+            idle = if free.is_empty() { idle + 1 } else { 0 };
+            freed += free.len();
+            self.free(free);
+        }
+        self.garbage.len() < before
+    }
+}

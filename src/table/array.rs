@@ -1,0 +1,240 @@
+//! One generation of the table: a power of two of bins, the overflow lines they share, and the way to the next.
+
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use super::bin::{Bin, BinRef, Line};
+use super::word::{TAGGED, Tag};
+use crate::sync::{AtomicPtr, AtomicUsize, Lines, Ordering};
+
+/// The largest table has 2^this bins.
+pub(crate) const MAX_BITS: u32 = if cfg!(target_pointer_width = "64") { 40 } else { 24 };
+
+/// How many bits of the hash a tag's window slides at a time.
+const WINDOW_STEP: u32 = if cfg!(ttl_loom) { 1 } else { 8 };
+
+/// The lowest bit of the hash that is in the tags of an array of 2^`bits` bins.
+///
+/// A bin's index is the low `bits` bits of the hash, a tag 16 bits from here on. So the bit that tells a bin's two
+/// children apart is always in the tag, and only when the window slides, every eighth doubling, must growth ask
+/// the entries for more of their hashes.
+pub(crate) const fn window(bits: u32) -> u32 {
+    bits / WINDOW_STEP * WINDOW_STEP
+}
+
+pub(crate) struct Array<E> {
+    mask: usize,
+    window: u32,
+    bits: u32,
+    bins: Lines<Bin<E>>,
+    /// The array that takes over; null until a resize starts. Set once, by CAS.
+    next: AtomicPtr<Array<E>>,
+    pub(super) arena: Arena<E>,
+    pub(super) moving: CachePadded<Moving>,
+}
+
+/// How far the bins have moved to `next`; written by all who move some.
+#[derive(Default)]
+pub(super) struct Moving {
+    /// Units up to here were handed out to be moved, each once.
+    pub(super) cursor: AtomicUsize,
+    /// Units up to here are known to have moved; looked after once the cursor is at the end.
+    pub(super) frontier: AtomicUsize,
+}
+
+impl<E> Array<E> {
+    /// An array of 2^`bits` bins; None where the memory can't be had.
+    pub(super) fn new(bits: u32) -> Option<Box<Self>> {
+        let len = 1usize << bits;
+        Some(Box::new(Array {
+            mask: len - 1,
+            window: window(bits),
+            bits,
+            bins: Lines::new(len)?,
+            next: AtomicPtr::new(ptr::null_mut()),
+            arena: Arena::new(len),
+            moving: CachePadded::default(),
+        }))
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.mask + 1
+    }
+
+    #[inline]
+    pub(super) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    #[inline]
+    pub(super) fn tag(&self, hash: u64) -> Tag {
+        if TAGGED { (hash >> self.window) as Tag } else { 0 }
+    }
+
+    /// The bin in which a key of this hash stands.
+    #[inline]
+    pub(super) fn bin_of(&self, hash: u64) -> BinRef<'_, E> {
+        self.bin(hash as usize)
+    }
+
+    /// The bin at this index, modulo their number.
+    #[inline]
+    pub(super) fn bin(&self, index: usize) -> BinRef<'_, E> {
+        let index = index & self.mask;
+        // SAFETY: masked, so below the number of bins; the lines live as long as the array.
+        BinRef { array: self, bin: unsafe { &*self.bins.as_ptr().add(index) }, index }
+    }
+
+    /// The array that this one moves to, if a resize has started.
+    #[inline]
+    pub(super) fn next(&self) -> Option<&Array<E>> {
+        // Acquire: the array's own fields; pairs with the CAS in `start_moving_to` (O2).
+        let next = self.next.load(Ordering::Acquire);
+        // SAFETY: an array is retired only after it has become current and its successor took that place, which
+        // whoever could reach it from here is pinned against.
+        unsafe { next.as_ref() }
+    }
+
+    /// Installs the next array; gives it back where there is one already.
+    pub(super) fn start_moving_to(&self, next: Box<Array<E>>) -> Result<(), Box<Array<E>>> {
+        let next = Box::into_raw(next);
+        // Release: publishes the array's fields (O2). Failure: nothing is read through it.
+        match self.next.compare_exchange(ptr::null_mut(), next, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            // SAFETY: made from a box above, and not published.
+            Err(_) => Err(unsafe { Box::from_raw(next) }),
+        }
+    }
+
+    pub(super) fn next_ptr(&self) -> *mut Array<E> {
+        // Acquire: as in `next` (O2).
+        self.next.load(Ordering::Acquire)
+    }
+}
+
+impl<E> Drop for Array<E> {
+    fn drop(&mut self) {
+        // SAFETY: `&mut self`: nobody uses the bins any more. Entries and tails are not the array's to free.
+        unsafe { self.bins.free() };
+    }
+}
+
+/// The overflow lines of an array: handed out in order, never returned, in chunks that are allocated when first used.
+pub(super) struct Arena<E> {
+    handed_out: CachePadded<AtomicUsize>,
+    /// Lines in the first chunk; each further chunk holds as many as all before it.
+    first: usize,
+    chunks: [AtomicPtr<Lines<Line<E>>>; CHUNKS],
+    /// Lines after which the table is too full, or its bins too uneven.
+    limit: usize,
+}
+
+const CHUNKS: usize = if cfg!(ttl_loom) { 3 } else { 20 };
+
+impl<E> Arena<E> {
+    fn new(bins: usize) -> Self {
+        Arena {
+            handed_out: CachePadded::default(),
+            first: (bins / 16).max(1),
+            chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            limit: bins / 8 + 1,
+        }
+    }
+
+    /// Hands out the number of a fresh line (numbers start at 1); None once all 2^19 times the first chunk are gone.
+    pub(super) fn hand_out(&self) -> Option<u32> {
+        // Relaxed: only the number's uniqueness counts; the line was zero since its chunk was published.
+        let line = self.handed_out.fetch_add(1, Ordering::Relaxed);
+        let number = u32::try_from(line + 1).ok()?;
+        let (chunk, _) = self.place(number);
+        if chunk >= CHUNKS {
+            return None;
+        }
+        self.ensure(chunk)?;
+        Some(number)
+    }
+
+    pub(super) fn is_over_limit(&self) -> bool {
+        // Relaxed: a hint that a resize is due.
+        self.handed_out.load(Ordering::Relaxed) > self.limit
+    }
+
+    /// The line of a number that was handed out.
+    pub(super) fn line(&self, number: u32) -> &Line<E> {
+        let (chunk, offset) = self.place(number);
+        // Acquire: the chunk's zeroes; pairs with the CAS in `ensure` (O3).
+        let lines = self.chunks[chunk].load(Ordering::Acquire);
+        // SAFETY: a number is handed out only after its chunk was published, and chunks live as long as the arena;
+        // the offset is below the chunk's length.
+        unsafe { &*(*lines).as_ptr().add(offset) }
+    }
+
+    fn place(&self, number: u32) -> (usize, usize) {
+        let line = number as usize - 1;
+        match (line / self.first).checked_ilog2() {
+            None => (0, line),
+            Some(log) => (log as usize + 1, line - (self.first << log)),
+        }
+    }
+
+    fn ensure(&self, chunk: usize) -> Option<()> {
+        // Acquire: as in `line` (O3).
+        if !self.chunks[chunk].load(Ordering::Acquire).is_null() {
+            return Some(());
+        }
+        let len = self.first << chunk.saturating_sub(1);
+        let lines = Box::into_raw(Box::new(Lines::new(len)?));
+        // Release: publishes the zeroed lines (O3).
+        let set = self.chunks[chunk].compare_exchange(ptr::null_mut(), lines, Ordering::AcqRel, Ordering::Relaxed);
+        if set.is_err() {
+            // SAFETY: another chunk was installed, so nobody saw this one.
+            unsafe { free_chunk(lines) };
+        }
+        Some(())
+    }
+}
+
+/// # Safety
+///
+/// `chunk` is null or comes from [`Arena::ensure`], and nobody uses its lines any more.
+unsafe fn free_chunk<E>(chunk: *mut Lines<Line<E>>) {
+    if !chunk.is_null() {
+        // SAFETY: by the contract.
+        unsafe { Box::from_raw(chunk).free() };
+    }
+}
+
+impl<E> Drop for Arena<E> {
+    fn drop(&mut self) {
+        for chunk in &self.chunks {
+            // SAFETY: `&mut self`: nobody uses the lines any more. Relaxed: likewise.
+            unsafe { free_chunk(chunk.load(Ordering::Relaxed)) };
+        }
+    }
+}
+
+#[cfg(all(test, not(ttl_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arena_hands_out_each_line_once() {
+        let arena: Arena<u64> = Arena::new(64);
+        let mut seen = std::collections::HashSet::new();
+        for n in 1..=5000u32 {
+            assert_eq!(arena.hand_out(), Some(n));
+            assert!(seen.insert(std::ptr::from_ref(arena.line(n)).addr()));
+        }
+        assert!(arena.is_over_limit());
+    }
+
+    #[test]
+    fn split_bit_is_always_in_the_window() {
+        for bits in 0..=MAX_BITS {
+            assert!(bits >= window(bits) && bits - window(bits) < 16);
+            assert!(window(bits) + 16 <= 64);
+        }
+    }
+}

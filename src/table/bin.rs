@@ -1,0 +1,516 @@
+//! One bin: a cache line of six slots, and at need a second of seven, under one header.
+//!
+//! The protocol, after DLHT (Zhang et al., HPDC'24) and CLHT: the header alone arbitrates *new keys*, the slot word
+//! alone decides the *fate of an entry*.
+//!
+//! - insert: scan under a header, claim a free slot by CAS, store the word, publish by CAS only while the version is
+//!   that of the scan; else scan again, the claim stays ours.
+//! - replace: CAS of the word to another entry. Remove: CAS of the word to DEAD. The winner, and only it, retires the
+//!   old entry. Then anyone may free the slot in the header.
+//! - everyone reads header, word, header before following a word.
+//!
+//! A bin whose slots are all taken is *sealed* for good: new keys go to its [tail](super::tail), until a resize gives
+//! the bin's entries another home. A *frozen* bin doesn't change any more; a *moved* one is history.
+
+use super::array::Array;
+use super::header::{Header, MAIN, OVER, SLOTS};
+use super::tail::{Tail, TailCell};
+use super::word::{Slot, TAGGED, Tag, Word};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
+
+/// A bin's own cache line.
+#[repr(C, align(64))]
+pub(crate) struct Bin<E> {
+    header: AtomicU64,
+    /// Kept for the wheel: the tick of the bin's earliest reminder.
+    _due: AtomicU32,
+    /// The number of the bin's overflow line, 0 for none. Set once, by CAS.
+    overflow: AtomicU32,
+    slots: [Slot<E>; MAIN],
+}
+
+/// An overflow line: more slots under the same header, and the tail of a sealed bin.
+#[repr(C, align(64))]
+pub(crate) struct Line<E> {
+    slots: [Slot<E>; OVER],
+    tail: TailCell<E>,
+}
+
+impl<E> Default for Bin<E> {
+    fn default() -> Self {
+        Bin {
+            header: AtomicU64::new(0),
+            _due: AtomicU32::new(0),
+            overflow: AtomicU32::new(0),
+            slots: Default::default(),
+        }
+    }
+}
+
+impl<E> Default for Line<E> {
+    fn default() -> Self {
+        Line { slots: Default::default(), tail: TailCell::default() }
+    }
+}
+
+// SAFETY: atomics and null pointers, for which zeroes are the default value.
+unsafe impl<E> Zeroable for Bin<E> {}
+// SAFETY: likewise.
+unsafe impl<E> Zeroable for Line<E> {}
+
+/// A bin with the array that it belongs to.
+pub(crate) struct BinRef<'g, E> {
+    pub(super) array: &'g Array<E>,
+    pub(super) bin: &'g Bin<E>,
+    pub(super) index: usize,
+}
+
+impl<E> Clone for BinRef<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for BinRef<'_, E> {}
+
+/// An entry found in its place. The reference outlives the entry's unlinking: the finder is pinned.
+pub(crate) struct Occupied<'g, E> {
+    slot: &'g Slot<E>,
+    word: Word<E>,
+    /// The bin that must free the slot, and its number there; None in a tail.
+    home: Option<(&'g Bin<E>, usize, &'g Slot<E>)>,
+}
+
+impl<'g, E> Occupied<'g, E> {
+    pub(super) fn in_tail(slot: &'g Slot<E>, word: Word<E>) -> Self {
+        Occupied { slot, word, home: None }
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self) -> &'g E {
+        // SAFETY: a word read between two equal headers, or out of a tail, is that of a published entry; entries are
+        // retired only after they were unlinked, and whoever made this was pinned before it read the word.
+        unsafe { &*self.word.entry() }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut E {
+        self.word.entry()
+    }
+
+    #[inline]
+    pub(super) fn is_frozen(&self) -> bool {
+        self.word.is_frozen()
+    }
+
+    /// Puts `new` in the entry's place; false if it no longer stands there (or is being moved). On true the old
+    /// entry is the caller's to retire.
+    pub(crate) fn replace(&self, new: *mut E) -> bool {
+        !self.word.is_frozen() && self.slot.swing(self.word, Word::new(new, self.word.tag()))
+    }
+
+    /// Unlinks the entry; false if it no longer stands there (or is being moved). On true it is the caller's to retire.
+    pub(crate) fn unlink(&self) -> bool {
+        if self.word.is_frozen() || !self.slot.swing(self.word, Word::DEAD) {
+            return false;
+        }
+        if let Some((bin, number, slot)) = self.home {
+            bin.free(number, slot);
+        }
+        true
+    }
+}
+
+/// What became of an attempt to insert.
+pub(super) enum Insert<'g, E> {
+    /// The new entry is in. Crowded: the bin needed more room than it had, which may call for a resize.
+    Inserted(Crowded),
+    Found(Occupied<'g, E>),
+    /// The bin is being moved, or was.
+    Frozen,
+    /// No slot is free, no overflow line can be had.
+    NoMemory,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crowded {
+    No,
+    Yes,
+}
+
+/// What a lookup ends with.
+pub(super) enum Find<'g, E> {
+    Found(Occupied<'g, E>),
+    Absent,
+    Moved,
+}
+
+enum Probe<'g, E> {
+    Match(Occupied<'g, E>),
+    Other,
+    Changed,
+}
+
+impl<'g, E> BinRef<'g, E> {
+    /// Looks for the entry with this tag that `is` says yes to.
+    ///
+    /// A miss needs no second look at the header: a key that was there all the time has stood in one slot, which the
+    /// first header showed live, and there the scan found it; a key that wasn't was absent at some moment of the scan.
+    #[inline]
+    pub(super) fn find(self, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Find<'g, E> {
+        'again: loop {
+            let header = self.bin.load();
+            if header.is_moved() {
+                return Find::Moved;
+            }
+            for (number, slot) in self.bin.slots.iter().enumerate() {
+                let word = slot.load();
+                if word.tag() == tag {
+                    match self.probe(header, number, slot, word, is) {
+                        Probe::Match(occupied) => return Find::Found(occupied),
+                        Probe::Other => {}
+                        Probe::Changed => continue 'again,
+                    }
+                }
+            }
+            if header.has_more() {
+                return match self.scan_more(header, tag, is) {
+                    Probe::Match(occupied) => Find::Found(occupied),
+                    Probe::Changed => continue 'again,
+                    Probe::Other => Find::Absent,
+                };
+            }
+            return Find::Absent;
+        }
+    }
+
+    /// Judges one word by header, word, header.
+    #[inline]
+    fn probe(
+        self,
+        header: Header,
+        number: usize,
+        slot: &'g Slot<E>,
+        word: Word<E>,
+        is: &mut impl FnMut(&E) -> bool,
+    ) -> Probe<'g, E> {
+        if !header.is_live(number) || word.is_vacant() {
+            return Probe::Other;
+        }
+        // The version counts publishes and frees: while it stands, the slot had one tenant, and the word is its.
+        if self.bin.load().version() != header.version() {
+            return Probe::Changed;
+        }
+        let occupied = Occupied { slot, word, home: Some((self.bin, number, slot)) };
+        if is(occupied.entry()) { Probe::Match(occupied) } else { Probe::Other }
+    }
+
+    /// The part of a lookup that goes beyond the bin's own line.
+    #[cold]
+    fn scan_more(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
+        let Some(line) = self.line() else { return Probe::Other };
+        for (number, slot) in line.slots.iter().enumerate() {
+            let word = slot.load();
+            if word.tag() == tag {
+                match self.probe(header, MAIN + number, slot, word, is) {
+                    Probe::Other => {}
+                    found => return found,
+                }
+            }
+        }
+        if !header.is_sealed() {
+            return Probe::Other;
+        }
+        match line.tail.find(tag, is) {
+            Some(occupied) => Probe::Match(occupied),
+            None => Probe::Other,
+        }
+    }
+
+    /// Looks for the key among all slots under `header`, the tail excepted.
+    fn scan(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
+        let more = self.line().map_or(&[][..], |line| &line.slots[..]);
+        for (number, slot) in self.bin.slots.iter().chain(more).enumerate() {
+            if header.is_live(number) {
+                let word = slot.load();
+                if !TAGGED || word.tag() == tag {
+                    match self.probe(header, number, slot, word, is) {
+                        Probe::Other => {}
+                        found => return found,
+                    }
+                }
+            }
+        }
+        Probe::Other
+    }
+
+    /// Inserts `new` unless the key is there.
+    ///
+    /// `rebuilt` gets each tail that was replaced by another, to be retired.
+    pub(super) fn insert(
+        self,
+        new: *mut E,
+        tag: Tag,
+        is: &mut impl FnMut(&E) -> bool,
+        rebuilt: &mut dyn FnMut(*mut Tail<E>),
+    ) -> Insert<'g, E> {
+        let word = Word::new(new, tag);
+        let mut claim: Option<Claim<'g, E>> = None;
+        let mut crowded = Crowded::No;
+        loop {
+            let mut header = self.bin.load();
+            if header.is_frozen() {
+                return Insert::Frozen;
+            }
+            match self.scan(header, tag, is) {
+                Probe::Match(occupied) => return Insert::Found(occupied),
+                Probe::Changed => continue,
+                Probe::Other => {}
+            }
+            if header.is_sealed() {
+                drop(claim.take());
+                let Some(line) = self.line() else { return Insert::NoMemory };
+                return line.tail.insert(word, is, rebuilt, crowded);
+            }
+            let scanned = header.version();
+            let slot = match &claim {
+                Some(claim) => claim.number,
+                None => match header.first_free(self.limit()) {
+                    Some(number) => {
+                        if !self.bin.change(header, header.claimed(number)) {
+                            continue;
+                        }
+                        header = header.claimed(number);
+                        let slot = self.slot(number);
+                        slot.store(word);
+                        claim = Some(Claim { bin: self.bin, number, slot });
+                        number
+                    }
+                    None if self.line().is_none() => {
+                        if !self.add_line() {
+                            return Insert::NoMemory;
+                        }
+                        crowded = Crowded::Yes;
+                        continue;
+                    }
+                    None => {
+                        self.bin.change(header, header.sealed());
+                        crowded = Crowded::Yes;
+                        continue;
+                    }
+                },
+            };
+            // Publish, whatever claims come and go meanwhile, while the keys are those of the scan.
+            while header.version() == scanned && !header.is_frozen() && !header.is_sealed() {
+                match self.bin.try_change(header, header.published(slot)) {
+                    Ok(()) => {
+                        std::mem::forget(claim);
+                        return Insert::Inserted(crowded);
+                    }
+                    Err(seen) => header = seen,
+                }
+            }
+        }
+    }
+
+    /// Gives the bin an overflow line; false where the memory can't be had.
+    #[cold]
+    fn add_line(self) -> bool {
+        let Some(number) = self.array.arena.hand_out() else { return false };
+        // Release: the line's chunk was published before (O3). A line that comes second stays unused until the
+        // next resize.
+        let _ = self.bin.overflow.compare_exchange(0, number, Ordering::AcqRel, Ordering::Relaxed);
+        true
+    }
+
+    /// The overflow line, if the bin has one.
+    pub(super) fn line(self) -> Option<&'g Line<E>> {
+        // Acquire: pairs with the CAS in `add_line` (O3).
+        match self.bin.overflow.load(Ordering::Acquire) {
+            0 => None,
+            number => Some(self.array.arena.line(number)),
+        }
+    }
+
+    fn limit(self) -> usize {
+        if self.line().is_some() { SLOTS } else { MAIN }
+    }
+
+    /// The slot of this number; numbers from `MAIN` on are the overflow line's, which must be there.
+    fn slot(self, number: usize) -> &'g Slot<E> {
+        match number.checked_sub(MAIN) {
+            None => &self.bin.slots[number],
+            Some(more) => &self.array.arena.line(self.bin.overflow.load(Ordering::Acquire)).slots[more],
+        }
+    }
+
+    pub(super) fn header(self) -> Header {
+        self.bin.load()
+    }
+
+    /// The tail of a sealed bin: null before its first key, or in a bin that is not sealed.
+    pub(super) fn tail(self) -> Option<&'g TailCell<E>> {
+        self.line().map(|line| &line.tail)
+    }
+
+    /// Frees the tail itself, not the entries that it holds.
+    ///
+    /// # Safety
+    ///
+    /// Only once, by whoever owns the table, of a bin that hasn't moved.
+    pub(super) unsafe fn free_tail(self) {
+        if let Some(tail) = self.tail().map(TailCell::as_ptr).filter(|tail| !tail.is_null()) {
+            // SAFETY: tails are made from boxes; this one was not retired, as its bin hasn't moved.
+            drop(unsafe { Box::from_raw(tail) });
+        }
+    }
+
+    /// Replaces a tail that is being rebuilt, so that a writer who met one of its frozen words can go on.
+    pub(super) fn help_tail(self, rebuilt: &mut dyn FnMut(*mut Tail<E>)) {
+        if let Some(tail) = self.tail() {
+            tail.help(rebuilt);
+        }
+    }
+
+    /// Freezes the bin with all that it holds; returns the header, which nothing but MOVED can change any more.
+    pub(super) fn freeze(self) -> Header {
+        let mut header = self.bin.load();
+        while !header.is_frozen() {
+            match self.bin.try_change(header, header.frozen()) {
+                Ok(()) => header = header.frozen(),
+                Err(seen) => header = seen,
+            }
+        }
+        for number in (0..SLOTS).filter(|&number| header.is_live(number)) {
+            self.slot(number).freeze();
+        }
+        if header.is_sealed() {
+            if let Some(tail) = self.tail() {
+                tail.close();
+            }
+        }
+        header
+    }
+
+    /// Calls `each` with the words of the entries of a frozen bin, always in the same order.
+    pub(super) fn frozen_words(self, header: Header, each: &mut dyn FnMut(Word<E>)) {
+        for number in (0..SLOTS).filter(|&number| header.is_live(number)) {
+            let word = self.slot(number).load();
+            if !word.is_vacant() {
+                each(word);
+            }
+        }
+        if header.is_sealed() {
+            if let Some(tail) = self.tail() {
+                tail.words().filter(|(_, word)| !word.is_vacant()).for_each(|(_, word)| each(word));
+            }
+        }
+    }
+
+    /// Puts `word` in slot `number` of a bin that was not published yet, unless another helper did.
+    pub(super) fn copy_into(self, number: usize, word: Word<E>) -> bool {
+        if number >= MAIN && self.line().is_none() && !self.add_line() {
+            return false;
+        }
+        // Fails if it was done before, perhaps long before: the slot may have had other tenants since, but was
+        // VIRGIN only until the first.
+        self.slot(number).swing(Word::VIRGIN, word);
+        true
+    }
+
+    /// Opens a bin to which all was copied; only the first call does.
+    pub(super) fn open(self, header: Header) {
+        self.bin.change(Header(0), header);
+    }
+
+    /// Says that the bin's entries have moved; true for the first who says so.
+    pub(super) fn set_moved(self) -> bool {
+        // Release: whoever sees MOVED sees the next array's bins published (O4).
+        !Header(self.bin.header.fetch_or(Header::MOVED, Ordering::AcqRel)).is_moved()
+    }
+
+    /// Reads the bin's entries as they stood together at some moment; None if it has moved.
+    pub(super) fn snapshot(self, into: &mut Vec<Occupied<'g, E>>) -> Option<()> {
+        let start = into.len();
+        loop {
+            into.truncate(start);
+            let header = self.bin.load();
+            if header.is_moved() {
+                return None;
+            }
+            for number in (0..SLOTS).filter(|&number| header.is_live(number)) {
+                let slot = self.slot(number);
+                let word = slot.load();
+                if !word.is_vacant() {
+                    into.push(Occupied { slot, word, home: Some((self.bin, number, slot)) });
+                }
+            }
+            if self.bin.load().version() != header.version() {
+                continue;
+            }
+            if header.is_sealed() {
+                if let Some(tail) = self.tail() {
+                    let words = tail.words().filter(|(_, word)| !word.is_vacant());
+                    into.extend(words.map(|(slot, word)| Occupied::in_tail(slot, word)));
+                }
+            }
+            return Some(());
+        }
+    }
+}
+
+impl<E> Bin<E> {
+    #[inline]
+    fn load(&self) -> Header {
+        // Acquire: a slot that is live here had its word stored before (O5); what MOVED points to is there (O4).
+        Header(self.header.load(Ordering::Acquire))
+    }
+
+    fn try_change(&self, from: Header, to: Header) -> Result<(), Header> {
+        // Release: publishes the word of a slot that goes live (O5). Acquire: a failed change is followed by reads
+        // that must be as new as the header seen (O5).
+        self.header.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).map(|_| ()).map_err(Header)
+    }
+
+    fn change(&self, from: Header, to: Header) -> bool {
+        self.try_change(from, to).is_ok()
+    }
+
+    /// Frees a slot whose word is DEAD. Frozen bins are left as they are; so is a slot that another freed first.
+    fn free(&self, number: usize, slot: &Slot<E>) {
+        let mut header = self.load();
+        // The word is read under each header anew: only a slot that this very header shows live and whose word is
+        // DEAD is this tenancy's to free.
+        while !header.is_frozen() && header.is_live(number) {
+            let word = slot.load();
+            if !word.is_vacant() || word.is_virgin() {
+                return;
+            }
+            match self.try_change(header, header.freed(number)) {
+                Ok(()) => return,
+                Err(seen) => header = seen,
+            }
+        }
+    }
+}
+
+/// A claimed slot, given back unless it was published.
+struct Claim<'g, E> {
+    bin: &'g Bin<E>,
+    number: usize,
+    slot: &'g Slot<E>,
+}
+
+impl<E> Drop for Claim<'_, E> {
+    fn drop(&mut self) {
+        // Nobody else writes the word of a claimed slot. Free leaves DEAD standing; VIRGIN is never written again.
+        self.slot.store(Word::DEAD);
+        let mut header = self.bin.load();
+        // A frozen bin's claims are abandoned with it.
+        while !header.is_frozen() {
+            match self.bin.try_change(header, header.unclaimed(self.number)) {
+                Ok(()) => return,
+                Err(seen) => header = seen,
+            }
+        }
+    }
+}

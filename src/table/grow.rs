@@ -1,0 +1,202 @@
+//! Growing, shrinking and rebuilding, a few bins at a time.
+//!
+//! A resize makes a second array, of twice, half or just the size, and moves the bins to it one unit after another:
+//! a bin and its one or two children, or two bins and their common child. To move a unit, *freeze* its bins, *copy*
+//! each word to the place in the children that its old place determines, *open* the children, say *moved*. Every
+//! step is done by CAS from what it must find, all helpers compute the same, and a frozen bin never changes: so any
+//! number of threads may do it at once, and one that wakes up an hour later changes nothing. Lookups that meet a
+//! frozen bin read it. Writers that do move the unit, and go on in the child.
+//!
+//! Which child an entry goes to is read off the tag in its frozen word. Only when the window of the tags slides is
+//! the user's hash asked again, and only for bits that are not used for placing: a hasher that changes its mind can
+//! make a key unfindable, never stand in two places.
+//!
+//! Every write moves a few units. They are handed out by a cursor, so that writers don't meet; when it is at the
+//! end, writers check from the front that all have moved, and move what a stopped thread has left.
+
+use super::Host;
+use super::array::{Array, MAX_BITS, window};
+use super::bin::BinRef;
+use super::header::{Header, SLOTS};
+use super::tail::TailCell;
+use super::word::{TAGGED, Tag, Word};
+use std::cmp::Ordering::{Equal, Greater, Less};
+
+use crate::sync::Ordering;
+
+/// Units that a write moves while a resize is under way.
+pub(crate) const UNITS_A_STEP: usize = 4;
+/// Units that a write checks, once all were handed out.
+const CHECKS_A_STEP: usize = 64;
+/// Bins looked at to tell how full the table is.
+const SAMPLE: usize = 64;
+
+/// What a full bin, or a freed slot, suggests to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    /// Overflow lines run out, or a bin was sealed.
+    Full,
+    /// Something was freed.
+    Freed,
+}
+
+impl<E> Array<E> {
+    /// Starts a resize if the bins around `index` say so. Does nothing where one is under way, or the memory can't
+    /// be had: then tails grow instead.
+    #[cold]
+    pub(super) fn resize_if_due(&self, index: usize, pressure: Pressure, min_bits: u32) {
+        if self.next().is_some() {
+            return;
+        }
+        let Some(bits) = self.wanted_bits(index, pressure, min_bits) else { return };
+        if let Some(next) = Array::new(bits) {
+            // Somebody else may have been faster; theirs will do.
+            drop(self.start_moving_to(next));
+        }
+    }
+
+    /// Two and a half entries a bin are enough for twice the bins, three in four bins too few for so many.
+    fn wanted_bits(&self, index: usize, pressure: Pressure, min_bits: u32) -> Option<u32> {
+        let sample = self.len().min(SAMPLE);
+        let load: usize = (0..sample).map(|n| self.bin(index.wrapping_add(n)).header().live_count()).sum();
+        let bits = self.bits();
+        match pressure {
+            Pressure::Full if 2 * load >= 5 * sample && bits < MAX_BITS => Some(bits + 1),
+            _ if 4 * load < 3 * sample && bits > min_bits => Some(bits - 1),
+            // Lines were handed out to bins that were full once: give each entry its place again.
+            Pressure::Full if self.arena.is_over_limit() => Some(bits),
+            _ => None,
+        }
+    }
+
+    /// Units of work from this array to `next`.
+    fn units(&self, next: &Array<E>) -> usize {
+        self.len().min(next.len())
+    }
+
+    /// Moves a few units; true if they were the last.
+    pub(super) fn step(&self, next: &Array<E>, host: &impl Host<E>) -> bool {
+        let units = self.units(next);
+        // Relaxed: hands out work; whoever gets none, or dies of it, is made up for below.
+        let from = self.moving.cursor.fetch_add(UNITS_A_STEP, Ordering::Relaxed);
+        if from < units {
+            (from..units.min(from + UNITS_A_STEP)).for_each(|unit| self.move_unit(unit, next, host));
+            return false;
+        }
+        // Relaxed: the frontier is a hint of what need not be looked at; the bins' own MOVED decides.
+        let mut unit = self.moving.frontier.load(Ordering::Relaxed);
+        let end = units.min(unit + CHECKS_A_STEP);
+        while unit < end {
+            if !self.has_moved(unit, next) {
+                self.move_unit(unit, next, host);
+            }
+            unit += 1;
+        }
+        self.moving.frontier.fetch_max(unit, Ordering::Relaxed);
+        unit >= units
+    }
+
+    fn has_moved(&self, unit: usize, next: &Array<E>) -> bool {
+        self.sources(unit, next).all(|bin| bin.header().is_moved())
+    }
+
+    /// The bins of a unit: one, or the two that a halved table puts together.
+    fn sources<'g>(&'g self, unit: usize, next: &Array<E>) -> impl Iterator<Item = BinRef<'g, E>> + use<'g, E> {
+        (unit..self.len()).step_by(self.units(next)).map(|index| self.bin(index))
+    }
+
+    /// The bins of `next` that take over from the bin at `index`.
+    pub(super) fn children(&self, index: usize, next: &Array<E>) -> impl Iterator<Item = usize> + use<E> {
+        let units = self.units(next);
+        ((index & (units - 1))..next.len()).step_by(units)
+    }
+
+    /// Moves the unit that the bin at `index` belongs to. Any number of threads may do so at once.
+    pub(super) fn move_unit(&self, index: usize, next: &Array<E>, host: &impl Host<E>) {
+        let unit = index & (self.units(next) - 1);
+        // All is copied before anything is opened: a panic of the user's hash leaves the unit as it was, for others.
+        let mut opened = [Header::copied(0); 2];
+        for (child, header) in self.children(unit, next).zip(&mut opened) {
+            *header = Header::copied(self.copy(unit, next, next.bin(child), host));
+        }
+        for (child, header) in self.children(unit, next).zip(opened) {
+            next.bin(child).open(header);
+        }
+        for bin in self.sources(unit, next) {
+            if bin.set_moved() {
+                if let Some(tail) = bin.tail().map(TailCell::as_ptr).filter(|tail| !tail.is_null()) {
+                    host.retire_tail(tail);
+                }
+            }
+        }
+    }
+
+    /// Copies the words of `unit` that belong in `child`, in order, to its slots and then to its tail; returns how
+    /// many there are.
+    fn copy(&self, unit: usize, next: &Array<E>, child: BinRef<'_, E>, host: &impl Host<E>) -> usize {
+        let (mut count, mut rest) = (0, Vec::new());
+        for bin in self.sources(unit, next) {
+            let header = bin.freeze();
+            bin.frozen_words(header, &mut |word| {
+                if !self.belongs(word, next, child.index, host) {
+                    return;
+                }
+                let copy = word.thawed().with_tag(self.retag(word, bin.index, next, host));
+                if count >= SLOTS {
+                    rest.push(copy);
+                } else if !child.copy_into(count, copy) {
+                    out_of_memory();
+                }
+                count += 1;
+            });
+        }
+        if !rest.is_empty() {
+            // A bin of more than six entries has a line.
+            child.tail().into_iter().for_each(|tail| tail.fill(&rest));
+        }
+        count
+    }
+
+    /// Whether a word of this array goes to bin `child` of `next`.
+    fn belongs(&self, word: Word<E>, next: &Array<E>, child: usize, host: &impl Host<E>) -> bool {
+        if next.len() <= self.len() {
+            return true;
+        }
+        let bit = match TAGGED {
+            true => usize::from(word.tag() >> (self.bits() - window(self.bits()))),
+            false => (host.hash_of(entry_of(word)) >> self.bits()) as usize,
+        };
+        bit & 1 == child >> self.bits()
+    }
+
+    /// The tag in `next` of a word of bin `index`.
+    fn retag(&self, word: Word<E>, index: usize, next: &Array<E>, host: &impl Host<E>) -> Tag {
+        let (from, to) = (window(self.bits()), window(next.bits()));
+        match to.cmp(&from) {
+            Equal => word.tag(),
+            // The low bits fall out, and the entry has the high ones.
+            Greater if TAGGED => {
+                let fresh = (host.hash_of(entry_of(word)) >> (from + Tag::BITS)) as Tag;
+                (word.tag() >> (to - from)) | (fresh << (Tag::BITS - (to - from)))
+            }
+            // The high bits fall out, and the bin's index has the low ones.
+            Less if TAGGED => {
+                let known = (index >> to) as Tag & ((1 << (from - to)) - 1);
+                (word.tag() << (from - to)) | known
+            }
+            _ => word.tag(),
+        }
+    }
+}
+
+/// The entry of a frozen word of a bin that was current when the caller, who is pinned, came to it.
+fn entry_of<'g, E>(word: Word<E>) -> &'g E {
+    // SAFETY: a word of a frozen bin is that of a published entry. It may have been replaced in the child since, but
+    // the caller was pinned before the bin moved, so it isn't freed.
+    unsafe { &*word.entry() }
+}
+
+/// A bin can't be moved without the line that its child needs.
+pub(super) fn out_of_memory() -> ! {
+    std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u64; 8]>())
+}

@@ -1,0 +1,290 @@
+//! The concurrent hash table: bins under one header each, in arrays that grow and shrink a few bins at a time.
+//!
+//! ```text
+//!            current ──▶ array ──next──▶ array (while a resize is under way)
+//!                          │ bins
+//!   ┌──────────────────────▼───────────────────────────────┐
+//!   │ header │ due, overflow │ six slot words               │  a bin: one cache line
+//!   └────────────────────┬─────────────────────────────────┘
+//!                        ▼
+//!   ┌──────────────────────────────────────────────────────┐
+//!   │ seven slot words                              │ tail ─┼─▶ keys that found no slot
+//!   └──────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The table knows hashes, words and places. It knows nothing of time, and of an entry only what its caller's
+//! closures say: which key it has ([`Table::find`]'s `is`) and how it hashes ([`Host::hash_of`]).
+
+mod array;
+mod bin;
+mod grow;
+mod header;
+mod tail;
+mod word;
+
+use crate::garbage::Guard;
+use crate::sync::{AtomicPtr, Ordering};
+
+pub(crate) use array::Array;
+use array::MAX_BITS;
+pub(crate) use bin::Occupied;
+use bin::{Crowded, Find, Insert};
+use grow::{Pressure, out_of_memory};
+pub(crate) use tail::Tail;
+pub(crate) use word::{KeptHash, fits};
+
+/// What the table needs of whoever owns it.
+pub(crate) trait Host<E> {
+    /// The hash of an entry's key, as it was given to [`Table::insert`]. Where words have no tags it must not change,
+    /// whatever the user's hasher does.
+    fn hash_of(&self, entry: &E) -> u64;
+    /// Takes a tail that nobody who pins from now on can reach.
+    fn retire_tail(&self, tail: *mut Tail<E>);
+    /// Takes an array that nobody who pins from now on can reach.
+    fn retire_array(&self, array: *mut Array<E>);
+}
+
+pub(crate) struct Table<E> {
+    /// The array where every operation starts; written when a resize ends.
+    current: AtomicPtr<Array<E>>,
+    /// The table doesn't shrink below 2^this bins.
+    min_bits: u32,
+}
+
+/// Entries a bin when the table is given a capacity.
+const LOAD: usize = 4;
+
+impl<E> Table<E> {
+    /// A table with room for about `capacity` entries before it grows; smaller where the memory can't be had.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        let bins = capacity.div_ceil(LOAD).max(1);
+        let mut bits = bins.checked_next_power_of_two().map_or(MAX_BITS, usize::ilog2).min(MAX_BITS);
+        let array = loop {
+            match Array::new(bits) {
+                Some(array) => break array,
+                None if bits == 0 => out_of_memory(),
+                None => bits -= 1,
+            }
+        };
+        Table { current: AtomicPtr::new(Box::into_raw(array)), min_bits: bits }
+    }
+
+    #[inline]
+    fn current<'g>(&self, guard: &'g Guard) -> &'g Array<E> {
+        let _ = guard;
+        // Acquire: the array's fields; pairs with the CAS in `step` (O2).
+        let current = self.current.load(Ordering::Acquire);
+        // SAFETY: never null; retired only after another took its place, which the guard outlasts.
+        unsafe { &*current }
+    }
+
+    /// Finds the entry of this hash that `is` says yes to. Writes nothing, helps nobody.
+    #[inline]
+    pub(crate) fn find<'g>(
+        &self,
+        hash: u64,
+        mut is: impl FnMut(&E) -> bool,
+        guard: &'g Guard,
+    ) -> Option<Occupied<'g, E>> {
+        let mut array = self.current(guard);
+        loop {
+            match array.bin_of(hash).find(array.tag(hash), &mut is) {
+                Find::Found(occupied) => return Some(occupied),
+                Find::Absent => return None,
+                Find::Moved => array = array.next()?,
+            }
+        }
+    }
+
+    /// As [`Table::find`], for a caller who means to change what it finds: an entry that is being moved is moved first.
+    pub(crate) fn find_mut<'g>(
+        &self,
+        hash: u64,
+        mut is: impl FnMut(&E) -> bool,
+        host: &impl Host<E>,
+        guard: &'g Guard,
+    ) -> Option<Occupied<'g, E>> {
+        let mut array = self.current(guard);
+        loop {
+            let bin = array.bin_of(hash);
+            match bin.find(array.tag(hash), &mut is) {
+                Find::Found(occupied) if !occupied.is_frozen() => return Some(occupied),
+                Find::Absent => return None,
+                Find::Found(_) if !bin.header().is_frozen() => bin.help_tail(&mut |tail| host.retire_tail(tail)),
+                Find::Found(_) | Find::Moved => {
+                    let next = array.next()?;
+                    if !bin.header().is_moved() {
+                        array.move_unit(bin.index, next, host);
+                    }
+                    array = next;
+                }
+            }
+        }
+    }
+
+    /// Inserts `new` unless an entry that `is` says yes to is there; then returns that one.
+    pub(crate) fn insert<'g>(
+        &self,
+        hash: u64,
+        new: *mut E,
+        mut is: impl FnMut(&E) -> bool,
+        host: &impl Host<E>,
+        guard: &'g Guard,
+    ) -> Option<Occupied<'g, E>> {
+        let mut array = self.current(guard);
+        loop {
+            let bin = array.bin_of(hash);
+            match bin.insert(new, array.tag(hash), &mut is, &mut |tail| host.retire_tail(tail)) {
+                Insert::Inserted(Crowded::No) => return None,
+                Insert::Inserted(Crowded::Yes) => {
+                    array.resize_if_due(bin.index, Pressure::Full, self.min_bits);
+                    return None;
+                }
+                Insert::Found(occupied) => return Some(occupied),
+                Insert::NoMemory => out_of_memory(),
+                Insert::Frozen => {
+                    // A bin is frozen only when there is a next array.
+                    let Some(next) = array.next() else { continue };
+                    if !bin.header().is_moved() {
+                        array.move_unit(bin.index, next, host);
+                    }
+                    array = next;
+                }
+            }
+        }
+    }
+
+    /// Starts to shrink if the bins around this hash are nearly empty.
+    pub(crate) fn shrink_if_due(&self, hash: u64, guard: &Guard) {
+        self.current(guard).resize_if_due(hash as usize, Pressure::Freed, self.min_bits);
+    }
+
+    /// Moves a few bins, if a resize is under way: a constant number a call.
+    #[inline]
+    pub(crate) fn step(&self, host: &impl Host<E>, guard: &Guard) {
+        let array = self.current(guard);
+        if let Some(next) = array.next() {
+            self.step_to(array, next, host);
+        }
+    }
+
+    #[cold]
+    fn step_to(&self, array: &Array<E>, next: &Array<E>, host: &impl Host<E>) {
+        if !array.step(next, host) {
+            return;
+        }
+        let (from, to) = (std::ptr::from_ref(array).cast_mut(), array.next_ptr());
+        // Release: publishes the next array with all that was moved to it (O2).
+        if self.current.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            host.retire_array(from);
+        }
+    }
+
+    pub(crate) fn is_resizing(&self, guard: &Guard) -> bool {
+        self.current(guard).next().is_some()
+    }
+
+    /// Entries for which there is room before the table grows, about.
+    pub(crate) fn capacity(&self, guard: &Guard) -> usize {
+        let array = self.current(guard);
+        array.next().unwrap_or(array).len() * LOAD
+    }
+
+    /// A walk over all bins, of the array that is current now.
+    pub(crate) fn bins<'g>(&self, guard: &'g Guard) -> Bins<'g, E> {
+        Bins { array: self.current(guard), index: 0 }
+    }
+
+    /// Hands each entry to `free`, which must not unwind. The table is good for nothing but its drop then.
+    pub(crate) fn drain(&mut self, free: &mut dyn FnMut(*mut E)) {
+        // Relaxed: `&mut self`: all that others did happened before.
+        let current = self.current.load(Ordering::Relaxed);
+        // SAFETY: never null, and nobody else uses it any more; likewise below.
+        let array = unsafe { &*current };
+        for index in 0..array.len() {
+            let bin = array.bin(index);
+            if !bin.header().is_moved() {
+                bin.frozen_words(bin.header(), &mut |word| free(word.entry()));
+                // SAFETY: `&mut self`, and each bin is visited once.
+                unsafe { bin.free_tail() };
+            } else if let Some(next) = array.next() {
+                // The first of a unit's bins empties the children of all.
+                for child in array.children(index, next).filter(|&child| child == index || child >= array.len()) {
+                    let bin = next.bin(child);
+                    bin.frozen_words(bin.header(), &mut |word| free(word.entry()));
+                    // SAFETY: likewise.
+                    unsafe { bin.free_tail() };
+                }
+            }
+        }
+    }
+}
+
+impl<E> Drop for Table<E> {
+    fn drop(&mut self) {
+        // Relaxed: `&mut self`.
+        let current = self.current.load(Ordering::Relaxed);
+        // SAFETY: arrays are made from boxes, and nobody uses this one any more, nor the next, which nothing else owns
+        // while the resize lasts. Entries and tails were drained.
+        unsafe {
+            let next = (*current).next_ptr();
+            drop(Box::from_raw(current));
+            if !next.is_null() {
+                drop(Box::from_raw(next));
+            }
+        }
+    }
+}
+
+/// A walk over the bins of one array, which follows those that have moved.
+///
+/// An entry that is there all the time is met once at least; once exactly if the caller takes only those whose hash
+/// [belongs](Bins::owns) to the bin where the walk stands.
+pub(crate) struct Bins<'g, E> {
+    array: &'g Array<E>,
+    index: usize,
+}
+
+impl<'g, E> Bins<'g, E> {
+    /// The walk from this bin on.
+    pub(crate) fn starting_at(mut self, index: usize) -> Self {
+        self.index = index.min(self.array.len());
+        self
+    }
+
+    /// Adds the entries of the next bin; None at the end.
+    pub(crate) fn next_into(&mut self, into: &mut Vec<Occupied<'g, E>>) -> Option<Purity> {
+        if self.index >= self.array.len() {
+            return None;
+        }
+        let purity = gather(self.array, self.index, into);
+        self.index += 1;
+        Some(purity)
+    }
+
+    /// Whether an entry of this hash belongs to the bin that was visited last.
+    pub(crate) fn owns(&self, hash: u64) -> bool {
+        hash as usize & (self.array.len() - 1) == self.index - 1
+    }
+}
+
+/// Whether a bin was seen alone, or mixed with another that it has been put together with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purity {
+    Alone,
+    Mixed,
+}
+
+fn gather<'g, E>(array: &'g Array<E>, index: usize, into: &mut Vec<Occupied<'g, E>>) -> Purity {
+    if array.bin(index).snapshot(into).is_some() {
+        return Purity::Alone;
+    }
+    let Some(next) = array.next() else { return Purity::Alone };
+    let mut purity = if next.len() < array.len() { Purity::Mixed } else { Purity::Alone };
+    for child in array.children(index, next) {
+        if gather(next, child, into) == Purity::Mixed {
+            purity = Purity::Mixed;
+        }
+    }
+    purity
+}

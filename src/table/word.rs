@@ -1,0 +1,236 @@
+//! The slot word: the one place that knows that an entry is a pointer.
+//!
+//! ```text
+//!  63         48 47                                    2   1      0
+//! ┌─────────────┬───────────────────────────────────────┬──────┬──────┐
+//! │ tag of hash │ entry address                         │FROZEN│ DEAD │
+//! └─────────────┴───────────────────────────────────────┴──────┴──────┘
+//! ```
+//!
+//! A word's life in one tenancy of its slot: an entry, other entries that replace it, then DEAD for good. FROZEN is
+//! set on what stands there when the slot's bin is copied; nothing changes a frozen word. VIRGIN (zero) is the word
+//! of a slot that never held anything.
+//!
+//! The tag is a window of 16 bits of the hash, on targets whose user addresses fit in 48 bits. It answers nearly all
+//! misses from the bin's own line, and says to which child an entry goes when its bin is split, so that growth need
+//! not look at the entries. Elsewhere tags are all equal and the entry is asked.
+
+use crate::sync::{AtomicPtr, Ordering};
+
+const DEAD: usize = 1;
+const FROZEN: usize = 2;
+const FLAGS: usize = DEAD | FROZEN;
+
+#[cfg(all(
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
+))]
+mod tagging {
+    /// Whether words carry tags here.
+    pub(crate) const TAGGED: bool = true;
+
+    /// What an entry keeps of its hash: nothing, where tags say enough.
+    pub(crate) struct KeptHash;
+
+    impl KeptHash {
+        pub(crate) fn new(_: u64) -> Self {
+            KeptHash
+        }
+
+        pub(crate) fn get(&self, again: impl FnOnce() -> u64) -> u64 {
+            again()
+        }
+    }
+}
+
+#[cfg(not(all(
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
+)))]
+mod tagging {
+    pub(crate) const TAGGED: bool = false;
+
+    pub(crate) struct KeptHash(u64);
+
+    impl KeptHash {
+        pub(crate) fn new(hash: u64) -> Self {
+            KeptHash(hash)
+        }
+
+        pub(crate) fn get(&self, _: impl FnOnce() -> u64) -> u64 {
+            self.0
+        }
+    }
+}
+
+pub(crate) use tagging::{KeptHash, TAGGED};
+
+const TAG_SHIFT: u32 = if TAGGED { 48 } else { 0 };
+const ADDRESS: usize = if TAGGED { ((1u64 << 48) - 1) as usize & !FLAGS } else { !FLAGS };
+
+/// A window of the hash; see [`super::array::Geometry`] for which.
+pub(crate) type Tag = u16;
+
+/// What a slot holds.
+pub(crate) struct Word<E>(*mut E);
+
+impl<E> Clone for Word<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Word<E> {}
+
+impl<E> PartialEq for Word<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<E> Word<E> {
+    pub(crate) const VIRGIN: Self = Word(std::ptr::null_mut());
+    pub(crate) const DEAD: Self = Word(std::ptr::without_provenance_mut(DEAD));
+
+    /// `entry` must be aligned to 4 or more; on tagged targets its address must fit (see [`fits`]).
+    #[inline]
+    pub(crate) fn new(entry: *mut E, tag: Tag) -> Self {
+        Word(entry).with_tag(tag)
+    }
+
+    #[inline]
+    pub(crate) fn entry(self) -> *mut E {
+        self.0.map_addr(|bits| bits & ADDRESS)
+    }
+
+    #[inline]
+    pub(crate) fn tag(self) -> Tag {
+        if TAGGED { (self.0.addr() as u64 >> TAG_SHIFT) as Tag } else { 0 }
+    }
+
+    #[inline]
+    pub(crate) fn with_tag(self, tag: Tag) -> Self {
+        if TAGGED {
+            Word(self.0.map_addr(|bits| (bits & (ADDRESS | FLAGS)) | ((u64::from(tag) << TAG_SHIFT) as usize)))
+        } else {
+            self
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_virgin(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// No entry stands here: never one, no longer one, or a closed slot of a tail.
+    #[inline]
+    pub(crate) fn is_vacant(self) -> bool {
+        self.0.addr() & DEAD != 0 || self.is_virgin()
+    }
+
+    #[inline]
+    pub(crate) fn is_frozen(self) -> bool {
+        self.0.addr() & FROZEN != 0
+    }
+
+    /// A frozen VIRGIN is also DEAD: a slot that was never used and never will be.
+    #[inline]
+    pub(crate) fn frozen(self) -> Self {
+        let flags = if self.is_virgin() { FLAGS } else { FROZEN };
+        Word(self.0.map_addr(|bits| bits | flags))
+    }
+
+    #[inline]
+    pub(crate) fn thawed(self) -> Self {
+        Word(self.0.map_addr(|bits| bits & !FROZEN))
+    }
+}
+
+/// Whether an entry at this address can be told from its tag and flags.
+#[inline]
+pub(crate) fn fits<E>(entry: *mut E) -> bool {
+    entry.addr() & !ADDRESS == 0
+}
+
+/// A slot's word. Stores are Release and loads Acquire: a word that is seen brings the entry's fields with it (O1).
+pub(crate) struct Slot<E>(AtomicPtr<E>);
+
+impl<E> Default for Slot<E> {
+    fn default() -> Self {
+        Slot(AtomicPtr::new(std::ptr::null_mut()))
+    }
+}
+
+impl<E> Slot<E> {
+    pub(crate) fn holding(word: Word<E>) -> Self {
+        Slot(AtomicPtr::new(word.0))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> Word<E> {
+        // Acquire: the entry's fields; pairs with the Release of `store` and `swing` (O1).
+        Word(self.0.load(Ordering::Acquire))
+    }
+
+    /// For the owner of a claim only.
+    #[inline]
+    pub(crate) fn store(&self, word: Word<E>) {
+        // Release: publishes the entry's fields with its address (O1).
+        self.0.store(word.0, Ordering::Release);
+    }
+
+    /// Changes `from` into `to`; false if something else stood there.
+    #[inline]
+    pub(crate) fn swing(&self, from: Word<E>, to: Word<E>) -> bool {
+        // Release: publishes the new entry (O1). Acquire: orders what the winner does to the old entry after the
+        // CAS that it undoes. Failure: the caller loads again.
+        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Freezes whatever stands here, in at most as many steps as others change it; returns it frozen. What is DEAD
+    /// stays as it is.
+    pub(crate) fn freeze(&self) -> Word<E> {
+        loop {
+            let word = self.load();
+            if word.is_frozen() || (word.is_vacant() && !word.is_virgin()) {
+                return word;
+            }
+            if self.swing(word, word.frozen()) {
+                return word.frozen();
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(ttl_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn word_keeps_address_tag_and_flags_apart() {
+        let mut value = 7u64;
+        let entry: *mut u64 = &mut value;
+        assert!(fits(entry));
+        let word = Word::new(entry, 0xABCD);
+        assert_eq!(word.entry(), entry);
+        assert_eq!(word.tag(), if TAGGED { 0xABCD } else { 0 });
+        assert!(!word.is_vacant() && !word.is_frozen());
+        let frozen = word.frozen();
+        assert!(frozen.is_frozen() && !frozen.is_vacant());
+        assert_eq!(frozen.entry(), entry);
+        assert!(frozen.thawed() == word);
+        assert_eq!(frozen.with_tag(1).entry(), entry);
+        assert!(frozen.with_tag(1).is_frozen());
+    }
+
+    #[test]
+    fn vacant_words_hold_nothing() {
+        assert!(Word::<u64>::VIRGIN.is_vacant() && Word::<u64>::DEAD.is_vacant());
+        assert!(!Word::<u64>::DEAD.is_virgin());
+        assert!(Word::<u64>::VIRGIN.frozen().is_vacant());
+        let slot: Slot<u64> = Slot::default();
+        assert!(slot.freeze().is_frozen());
+        slot.store(Word::DEAD);
+        assert!(!slot.freeze().is_frozen());
+    }
+}
