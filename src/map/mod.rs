@@ -202,12 +202,14 @@ where
             let is = |entry: &Entry<K, V>| entry.key == new.entry().key;
             let Some(old) = self.table.insert(hash, new.as_ptr(), is, &upkeep, guard) else {
                 new.publish();
+                self.walk.note(deadline);
                 upkeep.pay(hash);
                 return Inserted::New;
             };
             let was_live = judge(old.entry(), now);
             if old.replace(new.as_ptr()) {
                 new.publish();
+                self.walk.note(deadline);
                 break if was_live { Inserted::Replaced(old) } else { Inserted::Expired(old) };
             }
             // Somebody else was there first: start again.

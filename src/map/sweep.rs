@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::iter::Entries;
 use super::{Now, TtlMap, judge};
-use crate::clock::NEVER;
+use crate::clock::{EXPIRED, NEVER};
 use crate::entry::Entry;
 use crate::garbage::{Free, Guard, Retired, pin};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, thread_number};
@@ -149,13 +149,24 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
 /// Where the walk that purges stands; all who purge share it.
 pub(super) struct Walk {
     next_bin: AtomicUsize,
-    /// The earliest deadline that the walk has left behind, so that it is done only when nothing is overdue.
+    /// How many bins there were.
+    of_len: AtomicUsize,
+    /// The earliest deadline that the walk has left behind or that came since it began, so that it is done only when
+    /// nothing is overdue.
     earliest: AtomicU64,
 }
 
 impl Walk {
     pub(super) fn new() -> Self {
-        Walk { next_bin: AtomicUsize::new(0), earliest: AtomicU64::new(NEVER) }
+        Walk { next_bin: AtomicUsize::new(0), of_len: AtomicUsize::new(0), earliest: AtomicU64::new(NEVER) }
+    }
+
+    /// Takes note of a deadline that the walk may not meet. Mostly it is no news, and nothing is written.
+    pub(super) fn note(&self, deadline: u64) {
+        // Relaxed: an entry that is overlooked costs memory until the next walk, nothing else.
+        if deadline < self.earliest.load(Ordering::Relaxed) {
+            self.earliest.fetch_min(deadline, Ordering::Relaxed);
+        }
     }
 }
 
@@ -203,11 +214,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         now.exactly();
         let upkeep = Upkeep { map: self, guard };
         // Relaxed: where walks start; two that start at the same bin do some work twice.
-        let start = self.walk.next_bin.load(Ordering::Relaxed);
+        let bins = self.table.bins(guard);
+        let start = match self.walk.of_len.swap(bins.len(), Ordering::Relaxed) {
+            len if len == bins.len() => self.walk.next_bin.load(Ordering::Relaxed),
+            // In a table of another size a bin's number means something else.
+            _ => 0,
+        };
         if start == 0 {
             self.walk.earliest.store(NEVER, Ordering::Relaxed);
         }
-        let mut bins = self.table.bins(guard).starting_at(start);
+        let mut bins = bins.starting_at(start);
         let (mut removed, mut looked_at, mut visited, mut ended) = (0, 0, 0, false);
         let mut entries = Vec::new();
         while looked_at < budget.max(1) {
@@ -220,14 +236,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             looked_at += entries.len().max(1);
             for found in &entries {
                 if judge(found.entry(), &now) {
-                    self.walk.earliest.fetch_min(found.entry().deadline(), Ordering::Relaxed);
+                    self.walk.note(found.entry().deadline());
                 } else if found.unlink() {
                     // SAFETY: unlinked by this very call.
                     unsafe { self.retire(found.as_ptr(), guard) };
                     removed += 1;
                 } else {
                     // Being moved, or gone already.
-                    self.walk.earliest.fetch_min(now.exactly().floor, Ordering::Relaxed);
+                    self.walk.note(EXPIRED);
                 }
             }
         }

@@ -246,6 +246,10 @@ pub(crate) struct Bins<'g, E> {
 }
 
 impl<'g, E> Bins<'g, E> {
+    pub(crate) fn len(&self) -> usize {
+        self.array.len()
+    }
+
     /// The walk from this bin on.
     pub(crate) fn starting_at(mut self, index: usize) -> Self {
         self.index = index.min(self.array.len());

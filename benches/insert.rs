@@ -1,0 +1,47 @@
+//! What does an insert cost while the map grows from nothing?
+
+mod common;
+
+use common::peers::PEERS;
+use common::{Pin, Tally, keys};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use std::time::{Duration, Instant};
+
+const ENTRIES: [usize; 2] = [10_000, 1_000_000];
+
+fn grow(criterion: &mut Criterion) {
+    for entries in ENTRIES {
+        let keys = keys(0..entries);
+        let expected = Tally::expected(&keys, 0);
+        let mut group = criterion.benchmark_group(format!("grow from empty/{entries}"));
+        group.throughput(Throughput::Elements(entries as u64));
+        group.sampling_mode(SamplingMode::Flat);
+        for entry in PEERS {
+            group.bench_function(entry.name, |bencher| {
+                bencher.iter_custom(|count| {
+                    (0..count)
+                        .map(|_| {
+                            let map = (entry.empty)();
+                            let start = Instant::now();
+                            map.insert(&keys, 0);
+                            let time = start.elapsed();
+                            assert_eq!(map.get(Pin::PerOp, &keys), expected, "{}", entry.name);
+                            time
+                        })
+                        .sum()
+                })
+            });
+        }
+        group.finish();
+    }
+}
+
+fn config() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3))
+}
+
+criterion_group! { name = benches; config = config(); targets = grow }
+criterion_main!(benches);

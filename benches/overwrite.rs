@@ -1,0 +1,45 @@
+//! What does an insert cost when the key is there already?
+
+mod common;
+
+use common::peers::PEERS;
+use common::{Draw, Pin, Ring, Tally, stream};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::time::Duration;
+
+const ENTRIES: [usize; 2] = [10_000, 1_000_000];
+const STREAM: usize = 1 << 20;
+/// How many of the keys written last are read back.
+const CHECKED: usize = 1_000;
+
+fn overwrite(criterion: &mut Criterion) {
+    for entries in ENTRIES {
+        let mut ring = Ring::new(stream(Draw::Hits, entries, STREAM, 0));
+        let mut group = criterion.benchmark_group(format!("overwrite/{entries}"));
+        for entry in PEERS {
+            let map = entry.filled(entries);
+            let mut generation = 0;
+            group.bench_function(entry.name, |bencher| {
+                bencher.iter_custom(|count| {
+                    generation += 1;
+                    let (time, last) = ring.time(count, |keys| map.insert(keys, generation));
+                    let last = &last[last.len().saturating_sub(CHECKED)..];
+                    let expected = Tally::expected(last, generation);
+                    assert_eq!(map.get(Pin::PerOp, last), expected, "{}", entry.name);
+                    time
+                })
+            });
+        }
+        group.finish();
+    }
+}
+
+fn config() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+}
+
+criterion_group! { name = benches; config = config(); targets = overwrite }
+criterion_main!(benches);
