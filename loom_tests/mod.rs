@@ -1,1 +1,252 @@
-//! Models.
+//! Models of the map's lock-free parts, checked by loom on the crate's own types.
+//!
+//! Run them as `docs/verification.md` says. Bins have two slots of their own, one overflow slot and tails of two words
+//! here, a batch of garbage one thing, and the collector is `garbage/spec.rs`; the code is the code.
+//!
+//! A model that can't fail proves nothing: `loom_tests/mutants.sh` breaks the code in one place at a time, and
+//! demands that the model named for it goes red.
+
+mod bin;
+mod garbage;
+mod growth;
+mod tail;
+
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+use loom::cell::UnsafeCell;
+
+use crate::garbage::{Guard, pin};
+use crate::table::{Array, Host, Table, Tail};
+
+/// Checks a model and prints how many executions that took. Nothing may cut the search short.
+pub(crate) fn check(name: &str, bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let executions = StdArc::new(AtomicU64::new(0));
+    let counter = StdArc::clone(&executions);
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = bound;
+    builder.max_branches = 100_000;
+    assert!(builder.max_duration.is_none() && builder.max_permutations.is_none(), "the search would end early");
+    let start = Instant::now();
+    builder.check(move || {
+        counter.fetch_add(1, Relaxed);
+        model();
+    });
+    let bound = bound.map_or("none".to_string(), |bound| bound.to_string());
+    println!("model {name}: bound {bound}, {} executions, {:.1?}", executions.load(Relaxed), start.elapsed());
+}
+
+/// Something that loom watches: reading it and dropping it must be ordered, and it must be dropped once.
+pub(crate) struct Watched {
+    pub(crate) value: u8,
+    alive: UnsafeCell<bool>,
+    dropped: StdArc<AtomicUsize>,
+}
+
+// SAFETY: loom checks every access to the cell.
+unsafe impl Sync for Watched {}
+
+impl Watched {
+    pub(crate) fn read(&self) -> u8 {
+        // SAFETY: loom checks that nobody writes meanwhile.
+        self.alive.with(|alive| assert!(unsafe { *alive }, "read after drop"));
+        self.value
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // SAFETY: loom checks that nobody else reads or writes meanwhile.
+        self.alive.with_mut(|alive| unsafe {
+            assert!(*alive, "dropped twice");
+            *alive = false;
+        });
+        self.dropped.fetch_add(1, Relaxed);
+    }
+}
+
+/// Counts births and deaths of what it watches.
+#[derive(Clone, Default)]
+pub(crate) struct Census {
+    born: StdArc<AtomicUsize>,
+    dropped: StdArc<AtomicUsize>,
+}
+
+impl Census {
+    pub(crate) fn birth(&self, value: u8) -> Watched {
+        self.born.fetch_add(1, Relaxed);
+        Watched { value, alive: UnsafeCell::new(true), dropped: StdArc::clone(&self.dropped) }
+    }
+
+    pub(crate) fn assert_all_dropped(&self) {
+        assert_eq!(self.born.load(Relaxed), self.dropped.load(Relaxed), "born against dropped");
+    }
+}
+
+/// An entry of the bare table: its hash, and a key of the upper half of it.
+pub(crate) struct Item {
+    pub(crate) key: u8,
+    hash: u64,
+    value: Watched,
+}
+
+/// A bare table: what it retires is kept, and freed when it goes, so that its own protocol is all that is modelled.
+pub(crate) struct Bare {
+    pub(crate) table: Table<Item>,
+    retired: std::sync::Mutex<Retired>,
+    census: Census,
+}
+
+#[derive(Default)]
+struct Retired {
+    items: Vec<usize>,
+    tails: Vec<usize>,
+    arrays: Vec<usize>,
+}
+
+impl Host<Item> for Bare {
+    fn hash_of(&self, item: &Item) -> u64 {
+        item.hash
+    }
+
+    fn retire_tail(&self, tail: *mut Tail<Item>) {
+        self.retired.lock().unwrap().tails.push(tail.expose_provenance());
+    }
+
+    fn retire_array(&self, array: *mut Array<Item>) {
+        self.retired.lock().unwrap().arrays.push(array.expose_provenance());
+    }
+}
+
+/// What an insert into the bare table did.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub(crate) enum Put {
+    New,
+    Replaced(u8),
+}
+
+impl Bare {
+    pub(crate) fn new() -> loom::sync::Arc<Self> {
+        Bare::of_capacity(0)
+    }
+
+    pub(crate) fn of_capacity(capacity: usize) -> loom::sync::Arc<Self> {
+        let table = Table::with_capacity(capacity);
+        loom::sync::Arc::new(Bare { table, retired: Default::default(), census: Census::default() })
+    }
+
+    /// Inserts or replaces; all keys share a hash unless [`Bare::put_at`] says otherwise.
+    pub(crate) fn put(&self, key: u8, value: u8) -> Put {
+        self.put_at(0, key, value)
+    }
+
+    pub(crate) fn put_at(&self, hash: u64, key: u8, value: u8) -> Put {
+        let guard = pin();
+        let new = Box::into_raw(Box::new(Item { key, hash, value: self.census.birth(value) }));
+        loop {
+            let Some(old) = self.table.insert(hash, new, |item| item.key == key, self, &guard) else {
+                return Put::New;
+            };
+            let seen = old.entry().value.read();
+            if old.replace(new) {
+                self.retire(old.as_ptr());
+                return Put::Replaced(seen);
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, key: u8) -> Option<u8> {
+        self.get_at(0, key)
+    }
+
+    pub(crate) fn get_at(&self, hash: u64, key: u8) -> Option<u8> {
+        let guard = pin();
+        self.table.find(hash, |item| item.key == key, &guard).map(|found| found.entry().value.read())
+    }
+
+    pub(crate) fn remove(&self, key: u8) -> Option<u8> {
+        self.remove_at(0, key)
+    }
+
+    pub(crate) fn remove_at(&self, hash: u64, key: u8) -> Option<u8> {
+        let guard = pin();
+        loop {
+            let found = self.table.find_mut(hash, |item| item.key == key, self, &guard)?;
+            let value = found.entry().value.read();
+            if found.unlink() {
+                self.retire(found.as_ptr());
+                return Some(value);
+            }
+        }
+    }
+
+    /// Moves what is to be moved, in one step.
+    pub(crate) fn step(&self) {
+        self.table.step(self, &pin());
+    }
+
+    fn retire(&self, item: *mut Item) {
+        self.retired.lock().unwrap().items.push(item.expose_provenance());
+    }
+
+    /// How often a key is stored.
+    pub(crate) fn copies(&self, key: u8) -> usize {
+        let guard: Guard = pin();
+        let mut found = Vec::new();
+        let mut bins = self.table.bins(&guard);
+        let mut copies = 0;
+        while bins.next_into(&mut found).is_some() {
+            let here = found.drain(..).map(|found| found.entry());
+            copies += here.filter(|item| item.key == key && bins.owns(item.hash)).count();
+        }
+        copies
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        self.table.drain(&mut |item| {
+            // SAFETY: the table's entries were made from boxes, and each is handed out once.
+            drop(unsafe { Box::from_raw(item) });
+        });
+        let retired = std::mem::take(self.retired.get_mut().unwrap());
+        // SAFETY: retired once each, which the census and `assert_unique` check; nobody is left who reads them.
+        unsafe {
+            assert_unique(&retired.items);
+            assert_unique(&retired.tails);
+            assert_unique(&retired.arrays);
+            for item in retired.items {
+                drop(Box::from_raw(std::ptr::with_exposed_provenance_mut::<Item>(item)));
+            }
+            for tail in retired.tails {
+                drop(Box::from_raw(std::ptr::with_exposed_provenance_mut::<Tail<Item>>(tail)));
+            }
+            for array in retired.arrays {
+                drop(Box::from_raw(std::ptr::with_exposed_provenance_mut::<Array<Item>>(array)));
+            }
+        }
+        self.census.assert_all_dropped();
+    }
+}
+
+fn assert_unique(addresses: &[usize]) {
+    let unique: std::collections::HashSet<_> = addresses.iter().collect();
+    assert_eq!(unique.len(), addresses.len(), "retired twice");
+}
+
+/// Runs both at once and returns what they return.
+///
+/// Loom remembers only the last access to an object when it looks for accesses to reorder, so that a load followed by
+/// another thread's load and CAS is not seen as a race with the CAS. Let the one that only reads be `one`, on a thread
+/// of its own: loom runs the main thread first, and a load after a CAS is a race that it does see.
+pub(crate) fn both<T: Send + 'static>(
+    bare: &loom::sync::Arc<Bare>,
+    one: impl FnOnce(&Bare) -> T + Send + 'static,
+    other: impl FnOnce(&Bare) -> T,
+) -> (T, T) {
+    let theirs = loom::sync::Arc::clone(bare);
+    let thread = loom::thread::spawn(move || one(&theirs));
+    let mine = other(bare);
+    (thread.join().unwrap(), mine)
+}

@@ -14,6 +14,9 @@ const STORED: RGBColor = RGBColor(148, 163, 184);
 const LIVE: RGBColor = RGBColor(22, 128, 60);
 const LAPSED: RGBColor = RGBColor(201, 60, 32);
 
+/// What a line shows of a sample.
+type Count = fn(&Sample) -> usize;
+
 /// Draws the samples to a file.
 pub fn write(path: &Path, title: &str, samples: &[Sample]) -> Result<(), Failure> {
     let svg = draw(title, samples).map_err(|error| Failure::in_file(path.display(), error))?;
@@ -48,7 +51,7 @@ fn draw(title: &str, samples: &[Sample]) -> Result<String, Box<dyn std::error::E
             .y_label_formatter(&|y| grouped(*y))
             .draw()?;
         // Stored first and wide: where nothing lapsed, the live line lies on it.
-        let series: [(&str, RGBColor, u32, fn(&Sample) -> usize); 3] = [
+        let series: [(&str, RGBColor, u32, Count); 3] = [
             ("stored", STORED, 5, |sample| sample.stored),
             ("live", LIVE, 2, |sample| sample.live),
             ("lapsed, still stored", LAPSED, 2, |sample| sample.stored.saturating_sub(sample.live)),

@@ -227,19 +227,15 @@ const TAKEN: *mut Bag = ptr::without_provenance_mut(1);
 
 impl Shard {
     fn take(&self) -> Option<Taken<'_>> {
-        // Relaxed: saves a swap that would only fail.
-        if self.bag.load(Ordering::Relaxed) == TAKEN {
+        // Relaxed: the CAS decides.
+        let bag = self.bag.load(Ordering::Relaxed);
+        if bag == TAKEN {
             return None;
         }
-        // Acquire: what the last owner did to the bag; pairs with the Release in `Taken::drop` (O10).
-        let bag = self.bag.swap(TAKEN, Ordering::Acquire);
-        if bag == TAKEN {
-            None
-        } else if bag.is_null() {
-            Some(Taken { shard: self, bag: Box::into_raw(Box::default()) })
-        } else {
-            Some(Taken { shard: self, bag })
-        }
+        // Acquire: what the last owner did to the bag; pairs with the Release in `Taken::drop` (O10). A bag taken and
+        // given back in between is the same bag.
+        self.bag.compare_exchange(bag, TAKEN, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        Some(Taken { shard: self, bag: if bag.is_null() { Box::into_raw(Box::default()) } else { bag } })
     }
 }
 

@@ -3,8 +3,9 @@
 //! Each write moves at most [`UNITS_A_STEP`](crate::table::grow) bins of a resize and frees at most
 //! [`FREED_A_STEP`](crate::garbage) things; both constants are small, and neither depends on how much there is to do.
 
+use std::any::Any;
 use std::hash::{BuildHasher, Hash};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::iter::Entries;
 use super::{Now, TtlMap, judge};
@@ -102,8 +103,13 @@ impl<K, V, S> TtlMap<K, V, S> {
     }
 
     fn free(&self, free: Free) {
-        // SAFETY: handed out once, after their grace period.
-        free.into_iter().for_each(|thing| _ = unsafe { free_one::<K, V>(thing) });
+        for thing in free.into_iter() {
+            // SAFETY: handed out once, after its grace period.
+            let freed = unsafe { free_one::<K, V>(thing) };
+            if let Err(panic) = freed {
+                discard(panic);
+            }
+        }
     }
 }
 
@@ -125,6 +131,18 @@ unsafe fn free_one<K, V>(thing: Retired) -> std::thread::Result<()> {
     }))
 }
 
+/// Lets a destructor's panic end here.
+fn discard(panic: Box<dyn Any + Send>) {
+    if cfg!(ttl_loom) {
+        // A model's own findings are panics, too.
+        resume_unwind(panic);
+    }
+    // The payload's own destructor may panic in turn; what that one throws is leaked.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+}
+
 impl<K, V, S> Drop for TtlMap<K, V, S> {
     /// Drops every key and value that the map holds or has not freed yet, whatever guards were forgotten. If
     /// destructors panic, the rest is dropped all the same, and the first panic passed on at the end.
@@ -133,15 +151,18 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
         let mut free = |thing: Retired| {
             // SAFETY: `&mut self`: nobody holds a reference into the map, and each thing is handed out once.
             if let Err(panic) = unsafe { free_one::<K, V>(thing) } {
-                first_panic.get_or_insert(panic);
+                match first_panic {
+                    None => first_panic = Some(panic),
+                    Some(_) => discard(panic),
+                }
             }
         };
         self.table.drain(&mut |entry| free(tagged(entry, ENTRY)));
         self.garbage.drain(&mut free);
-        if let Some(panic) = first_panic {
-            if !std::thread::panicking() {
-                std::panic::resume_unwind(panic);
-            }
+        match first_panic {
+            Some(panic) if std::thread::panicking() => discard(panic),
+            Some(panic) => resume_unwind(panic),
+            None => {}
         }
     }
 }
@@ -296,5 +317,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             self.free(free);
         }
         self.garbage.len() < before
+    }
+}
+
+#[cfg(ttl_loom)]
+impl<K, V, S> TtlMap<K, V, S> {
+    /// Begins a resize, as a full bin would.
+    pub(crate) fn start_resize(&self, bits: u32) {
+        self.table.start_resize(bits);
     }
 }

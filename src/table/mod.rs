@@ -292,3 +292,20 @@ fn gather<'g, E>(array: &'g Array<E>, index: usize, into: &mut Vec<Occupied<'g, 
     }
     purity
 }
+
+#[cfg(ttl_loom)]
+impl<E> Table<E> {
+    /// Begins a resize, as a full bin would.
+    pub(crate) fn start_resize(&self, bits: u32) {
+        let guard = crate::garbage::pin();
+        drop(self.current(&guard).start_moving_to(Array::new(bits).expect("memory")));
+    }
+
+    /// Moves every unit, as if each had been met frozen.
+    pub(crate) fn move_all(&self, host: &impl Host<E>) {
+        let guard = crate::garbage::pin();
+        let array = self.current(&guard);
+        let Some(next) = array.next() else { return };
+        (0..array.len().min(next.len())).for_each(|unit| array.move_unit(unit, next, host));
+    }
+}

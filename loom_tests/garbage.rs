@@ -1,0 +1,105 @@
+//! Reclamation, and the whole map on top of it.
+
+use std::hash::BuildHasherDefault;
+use std::time::Duration;
+
+use loom::sync::Arc;
+
+use super::{Census, Watched, check};
+use crate::{Inserted, ManualClock, TtlMap};
+
+/// Hands small integers through.
+#[derive(Default)]
+struct Plain(u64);
+
+impl std::hash::Hasher for Plain {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |sum, byte| sum << 8 | u64::from(*byte));
+    }
+}
+
+type Map = TtlMap<u8, Watched, BuildHasherDefault<Plain>>;
+
+const TTL: Duration = Duration::from_secs(1);
+
+fn map() -> (Arc<Map>, ManualClock, Census) {
+    let clock = ManualClock::new();
+    let map = TtlMap::builder().time_to_live(TTL).hasher(BuildHasherDefault::default()).clock(&clock).build();
+    (Arc::new(map), clock, Census::default())
+}
+
+fn spawn<T: Send + 'static>(map: &Arc<Map>, f: impl FnOnce(&Map) -> T + Send + 'static) -> loom::thread::JoinHandle<T> {
+    let map = Arc::clone(map);
+    loom::thread::Builder::new().stack_size(1 << 20).spawn(move || f(&map)).unwrap()
+}
+
+#[test]
+fn value_is_not_dropped_while_it_is_read() {
+    check("read/replace, replace", Some(3), || {
+        let (map, _, census) = map();
+        map.insert(1, census.birth(10));
+        let reader = spawn(&map, |map| {
+            let found = map.get(&1).expect("always there");
+            assert!(matches!(found.read(), 10..=12));
+        });
+        // The second write may free what the first retired.
+        drop(map.insert(1, census.birth(11)));
+        drop(map.insert(1, census.birth(12)));
+        reader.join().unwrap();
+        drop(map);
+        census.assert_all_dropped();
+    });
+}
+
+#[test]
+fn lapsed_entry_leaves_once() {
+    check("get/insert over a lapsed entry", Some(3), || {
+        let (map, clock, census) = map();
+        map.insert(1, census.birth(10));
+        clock.advance(TTL);
+        let births = census.clone();
+        let writer =
+            spawn(&map, move |map| matches!(map.insert(1, births.birth(11)), Inserted::New | Inserted::Expired(_)));
+        let seen = map.get(&1).map(|found| found.read());
+        assert!(matches!(seen, None | Some(11)), "{seen:?}");
+        assert!(writer.join().unwrap());
+        assert_eq!(map.get(&1).map(|found| found.read()), Some(11));
+        drop(map);
+        census.assert_all_dropped();
+    });
+}
+
+#[test]
+fn removed_values_are_dropped_once() {
+    check("remove/remove on one shard", Some(3), || {
+        let (map, _, census) = map();
+        map.insert(1, census.birth(10));
+        map.insert(2, census.birth(20));
+        let other = spawn(&map, |map| map.remove(&2).map(|found| found.read()));
+        assert_eq!(map.remove(&1).map(|found| found.read()), Some(10));
+        assert_eq!(other.join().unwrap(), Some(20));
+        drop(map);
+        census.assert_all_dropped();
+    });
+}
+
+#[test]
+fn old_table_is_freed_after_its_last_reader() {
+    check("get/last steps of a resize", Some(2), || {
+        let (map, _, census) = map();
+        map.insert(1, census.birth(10));
+        map.start_resize(1);
+        let reader = spawn(&map, |map| map.get(&1).map(|found| found.read()));
+        // Each write moves a step, the last hands over, and those after it may free the old table.
+        for value in 0..3 {
+            drop(map.insert(2, census.birth(value)));
+        }
+        assert_eq!(reader.join().unwrap(), Some(10));
+        drop(map);
+        census.assert_all_dropped();
+    });
+}
