@@ -1,5 +1,8 @@
 //! What does a get cost, when the key is there and when it is not?
 
+// What criterion_group! makes is public and has no documentation.
+#![allow(missing_docs)]
+
 mod common;
 
 use common::peers::PEERS;

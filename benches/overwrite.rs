@@ -1,5 +1,8 @@
 //! What does an insert cost when the key is there already?
 
+// What criterion_group! makes is public and has no documentation.
+#![allow(missing_docs)]
+
 mod common;
 
 use common::peers::PEERS;

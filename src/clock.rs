@@ -143,7 +143,7 @@ impl Clock {
     pub(crate) fn read(&self) -> Reading {
         if let Kind::Hybrid { raw_origin } = self.kind {
             if let Some(raw) = system::monotonic_coarse() {
-                return Reading { floor: raw.saturating_sub(raw_origin).min(LATEST), slack: COARSE_LAG };
+                return Reading::new(raw.saturating_sub(raw_origin).min(LATEST), COARSE_LAG);
             }
         }
         self.read_exact()
@@ -152,7 +152,7 @@ impl Clock {
     /// A reading whose floor is the time itself.
     #[inline]
     pub(crate) fn read_exact(&self) -> Reading {
-        Reading { floor: self.nanos(), slack: 0 }
+        Reading::new(self.nanos(), 0)
     }
 
     /// The deadline of an instant; instants before the origin are [`EXPIRED`], those past the scale [`NEVER`].
@@ -179,11 +179,11 @@ impl Default for Clock {
     }
 }
 
-/// What a clock said: the time is at or after `floor`, and at most `slack` later.
+/// What a clock said: the time is at or after `floor`, and at most `ceiling`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) floor: u64,
-    slack: u64,
+    ceiling: u64,
 }
 
 /// What a reading can say of a deadline.
@@ -196,18 +196,24 @@ pub(crate) enum Verdict {
 }
 
 impl Reading {
-    /// An exact reading at `nanos`, for tests and models.
-    #[cfg(any(test, ttl_loom))]
-    pub(crate) fn at(nanos: u64) -> Self {
-        Reading { floor: nanos, slack: 0 }
+    /// A reading at `floor` of a clock that lags by at most `lag`.
+    #[inline]
+    fn new(floor: u64, lag: u64) -> Self {
+        // What never ends is after every ceiling.
+        Reading { floor, ceiling: floor.saturating_add(lag).min(LATEST) }
+    }
+
+    #[inline]
+    pub(crate) fn is_surely_before(self, deadline: u64) -> bool {
+        self.ceiling < deadline
     }
 
     #[inline]
     pub(crate) fn judge(self, deadline: u64) -> Verdict {
-        if deadline <= self.floor {
-            Verdict::Lapsed
-        } else if deadline - self.floor > self.slack {
+        if self.is_surely_before(deadline) {
             Verdict::Live
+        } else if deadline <= self.floor {
+            Verdict::Lapsed
         } else {
             Verdict::Near
         }

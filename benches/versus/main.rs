@@ -1,6 +1,6 @@
 //! How fast and how small beside the others? Every workload on every peer in one process, in strict alternation.
 //!
-//! `cargo bench --bench versus` takes minutes; `-- --quick` less than one, with more noise. See `-- --help`.
+//! `cargo bench --bench versus` takes some ten minutes; `-- --quick` less than one, with more noise. See `-- --help`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -17,9 +17,9 @@ use clap::Parser;
 
 use common::Pin;
 use common::peers::PEERS;
-use measure::{Counting, Series, trim};
+use measure::{Counting, Series, keep, tidy};
 use report::Measurement;
-use workloads::{Case, Seat, Start, Unit, WORKLOADS, Workload};
+use workloads::{Case, Seat, Unit, WORKLOADS, Workload};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -70,10 +70,9 @@ impl Args {
     fn gets(&self, entries: usize) -> usize {
         match (self.bench, self.quick, entries) {
             (false, ..) => 1_000,
-            (_, true, ..=100_000) => 600_000,
-            (_, true, _) => 200_000,
-            (_, false, ..=100_000) => 4_000_000,
-            (_, false, _) => 2_000_000,
+            (_, true, ..=100_000) => 200_000,
+            (_, true, _) => 100_000,
+            (_, false, ..) => 1_000_000,
         }
     }
 
@@ -89,6 +88,7 @@ impl Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let started = Instant::now();
+    keep();
     let measurements = measure_all(&args);
     if !args.json {
         print!("{}", report::tables(&measurements));
@@ -112,19 +112,24 @@ fn measure_all(args: &Args) -> Vec<Measurement> {
 
     let mut measurements = Vec::new();
     for entries in sizes {
-        let mut table: Option<(Start, Vec<Seat>)> = None;
+        let mut table: Option<(&Workload, Vec<Seat>)> = None;
         let workloads = WORKLOADS
             .iter()
             .filter(|workload| workload.entries.contains(&entries) && Args::wants_name(&args.workload, workload.name));
         for workload in workloads {
             let start = Instant::now();
-            // The old maps go before the new are made.
-            let kept = table.take();
-            let kept = kept.filter(|(start, _)| *start == workload.start && start.can_be_shared());
-            let make = || (workload.start, seats(args, workload, entries));
-            let (_, seats) = table.insert(kept.unwrap_or_else(make));
-            let threads = workload.threads.iter();
-            for &threads in threads.filter(|threads| Args::wants(&args.threads, threads)) {
+            // The old maps go before the new are made. In a quick run writers take over the readers' maps.
+            let kept = table.take().filter(|(before, _)| {
+                before.start == workload.start && (args.quick || !(before.writes || workload.writes))
+            });
+            let seats = kept.map_or_else(|| seats(args, workload, entries), |(_, seats)| seats);
+            let (_, seats) = table.insert((workload, seats));
+            for &threads in workload.threads {
+                if !Args::wants(&args.threads, &threads)
+                    || (args.quick && workload.slow && entries > 100_000 && threads > 1)
+                {
+                    continue;
+                }
                 let case = Case {
                     entries,
                     threads,
@@ -151,7 +156,7 @@ fn seats(args: &Args, workload: &Workload, entries: usize) -> Vec<Seat> {
         .enumerate()
         .filter(|(i, peer)| *i == 0 || Args::wants_name(&args.peer, peer.name))
         .map(|(_, peer)| {
-            trim();
+            tidy();
             Seat::new(peer, workload.start, entries)
         })
         .collect()

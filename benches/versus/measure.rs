@@ -80,7 +80,7 @@ static ASKED: AtomicI64 = AtomicI64::new(0);
 static TAKEN: AtomicI64 = AtomicI64::new(0);
 
 impl Counting {
-    /// Counts what `make` leaves allocated; the second value, by which it is still held, is dropped uncounted.
+    /// Counts what `make` leaves allocated; it hands out what holds it.
     pub fn count<T>(make: impl FnOnce() -> T) -> (Bytes, T) {
         ASKED.store(0, Ordering::SeqCst);
         TAKEN.store(0, Ordering::SeqCst);
@@ -95,7 +95,7 @@ impl Counting {
         // Relaxed: a switch that the one counting thread sets for itself.
         if ON.load(Ordering::Relaxed) && !pointer.is_null() {
             ASKED.fetch_add(sign * size as i64, Ordering::Relaxed);
-            TAKEN.fetch_add(sign * heap::chunk(pointer, size) as i64, Ordering::Relaxed);
+            TAKEN.fetch_add(sign * heap::chunk(size) as i64, Ordering::Relaxed);
         }
     }
 }
@@ -134,36 +134,58 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-pub use heap::trim;
+pub use heap::{keep, tidy};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod heap {
-    use std::ffi::{c_int, c_void};
+    use std::ffi::c_int;
+    use std::hint::black_box;
+    use std::time::{Duration, Instant};
 
     unsafe extern "C" {
-        fn malloc_usable_size(pointer: *mut c_void) -> usize;
-        fn malloc_trim(pad: usize) -> c_int;
+        fn mallopt(parameter: c_int, value: c_int) -> c_int;
     }
 
-    /// What a block takes from the heap: glibc's chunk has a header of 8 bytes before what can be used.
-    pub fn chunk(pointer: *mut u8, _asked: usize) -> usize {
-        // SAFETY: a live block of `System`, which is malloc's here (also for large alignments).
-        unsafe { malloc_usable_size(pointer.cast()) + 8 }
+    const M_TRIM_THRESHOLD: c_int = -1;
+    const M_MMAP_MAX: c_int = -4;
+
+    /// What a block takes from a heap without holes, by malloc_usable_size + 8: glibc's chunk has a header of 8 bytes,
+    /// is a multiple of 16 and at least 32. Not asked of the block itself, as it may have got a larger hole that the
+    /// peer before it left.
+    pub fn chunk(asked: usize) -> usize {
+        (asked + 8).next_multiple_of(16).max(32)
     }
 
-    /// Gives the free pages back to the system, so that a map that grows next pays for its own pages, whoever was
-    /// measured before it.
-    pub fn trim() {
+    /// Keeps pages that were freed, so that after the round that does not count nobody pays for new ones: in a virtual
+    /// machine a fault can cost 2 or 20 us, by what the host did with the page since.
+    pub fn keep() {
         // SAFETY: no precondition.
-        unsafe { malloc_trim(0) };
+        unsafe {
+            mallopt(M_TRIM_THRESHOLD, c_int::MAX);
+            mallopt(M_MMAP_MAX, 0);
+        }
+    }
+
+    /// Makes the heap merge the small chunks that the last peer freed, which else the next one does in its large
+    /// allocations: glibc merges when it is asked for a large block, and sorts 10,000 chunks a time.
+    pub fn tidy() {
+        for _ in 0..1_000 {
+            let start = Instant::now();
+            drop(black_box(Vec::<u8>::with_capacity(1 << 26)));
+            if start.elapsed() < Duration::from_micros(5) {
+                break;
+            }
+        }
     }
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod heap {
-    pub fn chunk(_pointer: *mut u8, asked: usize) -> usize {
+    pub fn chunk(asked: usize) -> usize {
         asked
     }
 
-    pub fn trim() {}
+    pub fn keep() {}
+
+    pub fn tidy() {}
 }

@@ -3,9 +3,9 @@
 use std::iter::repeat_with;
 
 use crate::common::{Batches, Draw, Entry, Pin, Tally, keys, stream};
-use crate::measure::{Bytes, Counting, race, trim};
+use crate::measure::{Bytes, Counting, race, tidy};
 
-/// Every question, in the order of the report. Neighbours that leave the maps as they found them share the maps.
+/// Every question, in the order of the report. Neighbours with the same start share the maps while they only read.
 pub static WORKLOADS: &[Workload] = &[GET_HIT, GET_MISS, GET_ZIPF, OVERWRITE, CHURN, GROW, ASKED, TAKEN, LIFE];
 
 pub struct Workload {
@@ -18,6 +18,10 @@ pub struct Workload {
     pub held: bool,
     /// What the maps hold at the first round.
     pub start: Start,
+    /// Whether the rounds leave the maps otherwise than they found them.
+    pub writes: bool,
+    /// Whether 1 M entries take so long that `--quick` asks for one thread only.
+    pub slow: bool,
     /// How many gets at 10 k one operation is worth, roughly: the count of operations is divided by it.
     pub weight: usize,
     /// Draws what a round is about, the same for every peer.
@@ -38,17 +42,8 @@ pub enum Unit {
 pub enum Start {
     /// No map: each round makes its own.
     Nothing,
-    /// All entries; the rounds only read.
+    /// A map with all entries.
     Filled,
-    /// All entries, in a map that no other workload has used or will use.
-    FilledAnew,
-}
-
-impl Start {
-    /// Whether the next workload with the same start may take the maps over.
-    pub fn can_be_shared(self) -> bool {
-        self != Start::FilledAnew
-    }
 }
 
 /// One round of one case.
@@ -107,6 +102,9 @@ fn touch(map: &dyn Batches, pin: Pin) {
 /// How many of the keys last written are read back.
 const CHECKED: usize = 1_000;
 
+/// One in so many keys is read back after growing.
+const THINNED: usize = 16;
+
 // ---- reads
 
 const GET_HIT: Workload = Workload {
@@ -117,6 +115,8 @@ const GET_HIT: Workload = Workload {
     threads: &[1, 2],
     held: true,
     start: Start::Filled,
+    writes: false,
+    slow: false,
     weight: 1,
     keys: |case| case.drawn(Draw::Hits),
     round: read,
@@ -157,7 +157,7 @@ const OVERWRITE: Workload = Workload {
     name: "overwrite",
     about: "insert over keys that are there, uniform",
     held: false,
-    start: Start::FilledAnew,
+    writes: true,
     weight: 4,
     round: |seat, case, keys| {
         let map = seat.map();
@@ -175,7 +175,7 @@ const CHURN: Workload = Workload {
     name: "churn",
     about: "remove the oldest key and insert a new one (one operation: both)",
     held: false,
-    start: Start::FilledAnew,
+    writes: true,
     entries: &[1_000_000],
     weight: 4,
     keys: |_| Vec::new(),
@@ -201,17 +201,25 @@ const GROW: Workload = Workload {
     about: "insert new keys until all are there",
     held: false,
     start: Start::Nothing,
+    slow: true,
     weight: 4,
     keys: |case| case.dealt(0, case.entries),
     round: |seat, case, keys| {
+        if case.round == 0 && case.threads == 1 {
+            // The round that does not count is the one in which the bytes are counted.
+            return grown_bytes(seat, keys).asked;
+        }
         let maps = (case.ops / case.entries).max(1);
         let mut inserts = 0;
         let nanos: u128 = repeat_with(|| {
-            trim();
+            tidy();
             let map = &*(seat.entry.empty)();
             let (time, _) = race(case.threads, |_| touch(map, case.pin), |thread| map.insert(&keys[thread], 0));
             inserts += keys[0].len();
-            keys.iter().for_each(|keys| seat.expect(map, keys, 0));
+            for keys in keys {
+                let some: Vec<u64> = keys.iter().copied().step_by(THINNED).collect();
+                seat.expect(map, &some, 0);
+            }
             time.as_nanos()
         })
         .take(maps)
@@ -237,7 +245,7 @@ const ASKED: Workload = Workload {
 
 const TAKEN: Workload = Workload {
     name: "bytes taken",
-    about: "the same in the allocator's chunks (malloc_usable_size + 8)",
+    about: "the same in glibc's chunks (8 bytes more, then a multiple of 16, at least 32)",
     round: |seat, case, keys| grown_bytes(seat, keys).taken / case.entries as f64,
     ..ASKED
 };

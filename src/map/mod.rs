@@ -121,7 +121,12 @@ impl<'m> Now<'m> {
         Now { clock, reading: Cell::new(clock.read()) }
     }
 
+    /// What nearly every read ends with, by one comparison.
     #[inline]
+    fn is_surely_live(&self, deadline: u64) -> bool {
+        self.reading.get().is_surely_before(deadline)
+    }
+
     fn is_live(&self, deadline: u64) -> bool {
         match self.reading.get().judge(deadline) {
             Verdict::Live => true,
@@ -154,29 +159,24 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let found = self.table.find(self.hash(key), |entry| key.equivalent(&entry.key), guard)?;
-        if now.is_live(found.entry().deadline()) {
-            return Some(found.entry());
+        let hash = self.hash(key);
+        let found = self.table.find(hash, |entry| key.equivalent(&entry.key), guard)?.entry();
+        if now.is_surely_live(found.deadline()) || judge(found, now) {
+            return Some(found);
         }
-        self.expire_found(&found, now, guard)
+        self.unlink_lapsed(hash, found, guard);
+        None
     }
 
     /// The rest of the story for an entry that has lapsed: it leaves, and its memory is on its way back.
     #[cold]
-    fn expire_found<'g>(
-        &self,
-        found: &Occupied<'g, Entry<K, V>>,
-        now: &Now<'_>,
-        guard: &'g Guard,
-    ) -> Option<&'g Entry<K, V>> {
-        if judge(found.entry(), now) {
-            return Some(found.entry());
-        }
-        if found.unlink() {
+    fn unlink_lapsed(&self, hash: u64, lapsed: &Entry<K, V>, guard: &Guard) {
+        // It may be gone or replaced by now: only this very entry will do.
+        let found = self.table.find(hash, |entry| std::ptr::eq(entry, lapsed), guard);
+        if let Some(found) = found.filter(Occupied::unlink) {
             // SAFETY: unlinked by this very call.
             unsafe { self.retire(found.as_ptr(), guard) };
         }
-        None
     }
 
     /// The story of insert: find or publish; if found, judge and replace; retire what was replaced; pay some upkeep.
@@ -244,6 +244,7 @@ where
 }
 
 /// Whether an entry is live; if not, nobody will say otherwise any more.
+#[cold]
 fn judge<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> bool {
     loop {
         let deadline = entry.deadline();

@@ -5,7 +5,7 @@ use std::ptr;
 use crossbeam_utils::CachePadded;
 
 use super::bin::{Bin, BinRef, Line};
-use super::word::{TAGGED, Tag};
+use super::word::{Tag, tag_of};
 use crate::sync::{AtomicPtr, AtomicUsize, Lines, Ordering};
 
 /// The largest table has 2^this bins.
@@ -16,7 +16,7 @@ const WINDOW_STEP: u32 = if cfg!(ttl_loom) { 1 } else { 8 };
 
 /// The lowest bit of the hash that is in the tags of an array of 2^`bits` bins.
 ///
-/// A bin's index is the low `bits` bits of the hash, a tag 16 bits from here on. So the bit that tells a bin's two
+/// A bin's index is the low `bits` bits of the hash, a tag the 15 bits from here on. So the bit that tells a bin's two
 /// children apart is always in the tag, and only when the window slides, every eighth doubling, must growth ask
 /// the entries for more of their hashes.
 pub(crate) const fn window(bits: u32) -> u32 {
@@ -70,7 +70,7 @@ impl<E> Array<E> {
 
     #[inline]
     pub(super) fn tag(&self, hash: u64) -> Tag {
-        if TAGGED { (hash >> self.window) as Tag } else { 0 }
+        tag_of(hash >> self.window)
     }
 
     /// The bin in which a key of this hash stands.
@@ -218,6 +218,7 @@ impl<E> Drop for Arena<E> {
 #[cfg(all(test, not(ttl_loom)))]
 mod tests {
     use super::*;
+    use crate::table::word::TAG_BITS;
 
     #[test]
     fn arena_hands_out_each_line_once() {
@@ -233,8 +234,8 @@ mod tests {
     #[test]
     fn split_bit_is_always_in_the_window() {
         for bits in 0..=MAX_BITS {
-            assert!(bits >= window(bits) && bits - window(bits) < 16);
-            assert!(window(bits) + 16 <= 64);
+            assert!(bits >= window(bits) && bits - window(bits) < TAG_BITS);
+            assert!(window(bits) + TAG_BITS <= 64);
         }
     }
 }

@@ -15,7 +15,7 @@
 use super::array::Array;
 use super::header::{Header, MAIN, OVER, SLOTS};
 use super::tail::{Tail, TailCell};
-use super::word::{Slot, TAGGED, Tag, Word};
+use super::word::{Slot, Tag, Word, with_tag};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
 
 /// A bin's own cache line.
@@ -78,7 +78,7 @@ pub(crate) struct Occupied<'g, E> {
     slot: &'g Slot<E>,
     word: Word<E>,
     /// The bin that must free the slot, and its number there; None in a tail.
-    home: Option<(&'g Bin<E>, usize, &'g Slot<E>)>,
+    home: Option<(&'g Bin<E>, usize)>,
 }
 
 impl<'g, E> Occupied<'g, E> {
@@ -113,8 +113,8 @@ impl<'g, E> Occupied<'g, E> {
         if self.word.is_frozen() || !self.slot.swing(self.word, Word::DEAD) {
             return false;
         }
-        if let Some((bin, number, slot)) = self.home {
-            bin.free(number, slot);
+        if let Some((bin, number)) = self.home {
+            bin.free(number, self.slot);
         }
         true
     }
@@ -122,8 +122,8 @@ impl<'g, E> Occupied<'g, E> {
 
 /// What became of an attempt to insert.
 pub(super) enum Insert<'g, E> {
-    /// The new entry is in. Crowded: the bin needed more room than it had, which may call for a resize.
-    Inserted(Crowded),
+    /// The new entry is in; the bin may have needed more room than it had.
+    Inserted(Pressure),
     Found(Occupied<'g, E>),
     /// The bin is being moved, or was.
     Frozen,
@@ -131,10 +131,16 @@ pub(super) enum Insert<'g, E> {
     NoMemory,
 }
 
+/// What may call for a resize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crowded {
-    No,
-    Yes,
+pub(crate) enum Pressure {
+    None,
+    /// A bin took an overflow line.
+    Line,
+    /// A bin was sealed.
+    Sealed,
+    /// Entries left.
+    Freed,
 }
 
 /// What a lookup ends with.
@@ -162,15 +168,10 @@ impl<'g, E> BinRef<'g, E> {
             if header.is_moved() {
                 return Find::Moved;
             }
-            for (number, slot) in self.bin.slots.iter().enumerate() {
-                let word = slot.load();
-                if word.tag() == tag {
-                    match self.probe(header, number, slot, word, is) {
-                        Probe::Match(occupied) => return Find::Found(occupied),
-                        Probe::Other => {}
-                        Probe::Changed => continue 'again,
-                    }
-                }
+            match self.probe_all(&self.bin.slots, 0, header, tag, is) {
+                Probe::Match(occupied) => return Find::Found(occupied),
+                Probe::Changed => continue 'again,
+                Probe::Other => {}
             }
             if header.has_more() {
                 return match self.scan_more(header, tag, is) {
@@ -183,16 +184,32 @@ impl<'g, E> BinRef<'g, E> {
         }
     }
 
-    /// Judges one word by header, word, header.
+    /// Looks for the key among `slots`, of which the first has this number in the bin.
     #[inline]
-    fn probe(
+    fn probe_all(
         self,
+        slots: &'g [Slot<E>],
+        first: usize,
         header: Header,
-        number: usize,
-        slot: &'g Slot<E>,
-        word: Word<E>,
+        tag: Tag,
         is: &mut impl FnMut(&E) -> bool,
     ) -> Probe<'g, E> {
+        let mut matches = with_tag(slots, tag);
+        while matches != 0 {
+            let n = matches.trailing_zeros() as usize;
+            matches &= matches - 1;
+            match self.probe(header, first + n, &slots[n], is) {
+                Probe::Other => {}
+                found => return found,
+            }
+        }
+        Probe::Other
+    }
+
+    /// Judges one word by header, word, header.
+    #[inline]
+    fn probe(self, header: Header, number: usize, slot: &'g Slot<E>, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
+        let word = slot.load();
         if !header.is_live(number) || word.is_vacant() {
             return Probe::Other;
         }
@@ -200,7 +217,7 @@ impl<'g, E> BinRef<'g, E> {
         if self.bin.load().version() != header.version() {
             return Probe::Changed;
         }
-        let occupied = Occupied { slot, word, home: Some((self.bin, number, slot)) };
+        let occupied = Occupied { slot, word, home: Some((self.bin, number)) };
         if is(occupied.entry()) { Probe::Match(occupied) } else { Probe::Other }
     }
 
@@ -208,14 +225,9 @@ impl<'g, E> BinRef<'g, E> {
     #[cold]
     fn scan_more(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
         let Some(line) = self.line() else { return Probe::Other };
-        for (number, slot) in line.slots.iter().enumerate() {
-            let word = slot.load();
-            if word.tag() == tag {
-                match self.probe(header, MAIN + number, slot, word, is) {
-                    Probe::Other => {}
-                    found => return found,
-                }
-            }
+        match self.probe_all(&line.slots, MAIN, header, tag, is) {
+            Probe::Other => {}
+            found => return found,
         }
         if !header.is_sealed() {
             return Probe::Other;
@@ -227,20 +239,12 @@ impl<'g, E> BinRef<'g, E> {
     }
 
     /// Looks for the key among all slots under `header`, the tail excepted.
+    #[inline]
     fn scan(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
-        let more = self.line().map_or(&[][..], |line| &line.slots[..]);
-        for (number, slot) in self.bin.slots.iter().chain(more).enumerate() {
-            if header.is_live(number) {
-                let word = slot.load();
-                if !TAGGED || word.tag() == tag {
-                    match self.probe(header, number, slot, word, is) {
-                        Probe::Other => {}
-                        found => return found,
-                    }
-                }
-            }
+        match (self.probe_all(&self.bin.slots, 0, header, tag, is), self.line()) {
+            (Probe::Other, Some(line)) => self.probe_all(&line.slots, MAIN, header, tag, is),
+            (found, _) => found,
         }
-        Probe::Other
     }
 
     /// Inserts `new` unless the key is there.
@@ -255,7 +259,7 @@ impl<'g, E> BinRef<'g, E> {
     ) -> Insert<'g, E> {
         let word = Word::new(new, tag);
         let mut claim: Option<Claim<'g, E>> = None;
-        let mut crowded = Crowded::No;
+        let mut pressure = Pressure::None;
         loop {
             let mut header = self.bin.load();
             if header.is_frozen() {
@@ -269,7 +273,7 @@ impl<'g, E> BinRef<'g, E> {
             if header.is_sealed() {
                 drop(claim.take());
                 let Some(line) = self.line() else { return Insert::NoMemory };
-                return line.tail.insert(word, is, rebuilt, crowded);
+                return line.tail.insert(word, is, rebuilt, pressure);
             }
             let scanned = header.version();
             let slot = match &claim {
@@ -289,12 +293,12 @@ impl<'g, E> BinRef<'g, E> {
                         if !self.add_line() {
                             return Insert::NoMemory;
                         }
-                        crowded = Crowded::Yes;
+                        pressure = Pressure::Line;
                         continue;
                     }
                     None => {
                         self.bin.change(header, header.sealed());
-                        crowded = Crowded::Yes;
+                        pressure = Pressure::Sealed;
                         continue;
                     }
                 },
@@ -304,7 +308,7 @@ impl<'g, E> BinRef<'g, E> {
                 match self.bin.try_change(header, header.published(slot)) {
                     Ok(()) => {
                         std::mem::forget(claim);
-                        return Insert::Inserted(crowded);
+                        return Insert::Inserted(pressure);
                     }
                     Err(seen) => header = seen,
                 }
@@ -441,7 +445,7 @@ impl<'g, E> BinRef<'g, E> {
                 let slot = self.slot(number);
                 let word = slot.load();
                 if !word.is_vacant() {
-                    into.push(Occupied { slot, word, home: Some((self.bin, number, slot)) });
+                    into.push(Occupied { slot, word, home: Some((self.bin, number)) });
                 }
             }
             if self.bin.load().version() != header.version() {

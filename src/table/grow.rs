@@ -16,10 +16,10 @@
 
 use super::Host;
 use super::array::{Array, MAX_BITS, window};
-use super::bin::BinRef;
+use super::bin::{BinRef, Pressure};
 use super::header::{Header, SLOTS};
 use super::tail::TailCell;
-use super::word::{TAGGED, Tag, Word};
+use super::word::{TAG_BITS, TAGGED, Tag, Word, tag_of};
 use std::cmp::Ordering::{Equal, Greater, Less};
 
 use crate::sync::Ordering;
@@ -30,15 +30,6 @@ pub(crate) const UNITS_A_STEP: usize = 4;
 const CHECKS_A_STEP: usize = 64;
 /// Bins looked at to tell how full the table is.
 const SAMPLE: usize = 64;
-
-/// What a full bin, or a freed slot, suggests to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pressure {
-    /// Overflow lines run out, or a bin was sealed.
-    Full,
-    /// Something was freed.
-    Freed,
-}
 
 impl<E> Array<E> {
     /// Starts a resize if the bins around `index` say so. Does nothing where one is under way, or the memory can't
@@ -55,17 +46,26 @@ impl<E> Array<E> {
         }
     }
 
-    /// Two and a half entries a bin are enough for twice the bins, three in four bins too few for so many.
+    /// A table whose lines run out is doubled if it has two and a half entries a bin, else rebuilt: then lines have
+    /// gone to bins that were full once. One full bin in a large table is chance, and has its tail: that calls for
+    /// doubling only with four entries a bin. With less than three entries in four bins a table is halved.
     fn wanted_bits(&self, index: usize, pressure: Pressure, min_bits: u32) -> Option<u32> {
+        let over_limit = self.arena.is_over_limit();
+        let half_loads = match pressure {
+            Pressure::Line | Pressure::Sealed if over_limit => 5,
+            Pressure::Sealed => 8,
+            Pressure::Freed => usize::MAX,
+            Pressure::None | Pressure::Line => return None,
+        };
         let sample = self.len().min(SAMPLE);
         let load: usize = (0..sample).map(|n| self.bin(index.wrapping_add(n)).header().live_count()).sum();
         let bits = self.bits();
-        match pressure {
-            Pressure::Full if 2 * load >= 5 * sample && bits < MAX_BITS => Some(bits + 1),
-            _ if 4 * load < 3 * sample && bits > min_bits => Some(bits - 1),
-            // Lines were handed out to bins that were full once: give each entry its place again.
-            Pressure::Full if self.arena.is_over_limit() => Some(bits),
-            _ => None,
+        if 2 * load >= half_loads.saturating_mul(sample) && bits < MAX_BITS {
+            Some(bits + 1)
+        } else if 4 * load < 3 * sample && bits > min_bits {
+            Some(bits - 1)
+        } else {
+            (over_limit && pressure != Pressure::Freed).then_some(bits)
         }
     }
 
@@ -176,13 +176,13 @@ impl<E> Array<E> {
             Equal => word.tag(),
             // The low bits fall out, and the entry has the high ones.
             Greater if TAGGED => {
-                let fresh = (host.hash_of(entry_of(word)) >> (from + Tag::BITS)) as Tag;
-                (word.tag() >> (to - from)) | (fresh << (Tag::BITS - (to - from)))
+                let fresh = host.hash_of(entry_of(word)) >> (from + TAG_BITS);
+                tag_of(u64::from(word.tag() >> (to - from)) | fresh << (TAG_BITS - (to - from)))
             }
             // The high bits fall out, and the bin's index has the low ones.
             Less if TAGGED => {
-                let known = (index >> to) as Tag & ((1 << (from - to)) - 1);
-                (word.tag() << (from - to)) | known
+                let known = (index >> to) as u64 & ((1 << (from - to)) - 1);
+                tag_of(u64::from(word.tag()) << (from - to) | known)
             }
             _ => word.tag(),
         }

@@ -44,7 +44,8 @@ impl Header {
 
     #[inline]
     pub(crate) fn is_live(self, slot: usize) -> bool {
-        (self.0 >> (2 * slot)) & STATE == LIVE
+        // The high bit of the two is set in no other state.
+        self.0 & (LIVE << (2 * slot)) != 0
     }
 
     /// How many slots hold a published entry (or one just unlinked).

@@ -28,8 +28,8 @@ use crate::sync::{AtomicPtr, Ordering};
 pub(crate) use array::Array;
 use array::MAX_BITS;
 pub(crate) use bin::Occupied;
-use bin::{Crowded, Find, Insert};
-use grow::{Pressure, out_of_memory};
+use bin::{Find, Insert, Pressure};
+use grow::out_of_memory;
 pub(crate) use tail::Tail;
 pub(crate) use word::{KeptHash, fits};
 
@@ -135,9 +135,9 @@ impl<E> Table<E> {
         loop {
             let bin = array.bin_of(hash);
             match bin.insert(new, array.tag(hash), &mut is, &mut |tail| host.retire_tail(tail)) {
-                Insert::Inserted(Crowded::No) => return None,
-                Insert::Inserted(Crowded::Yes) => {
-                    array.resize_if_due(bin.index, Pressure::Full, self.min_bits);
+                Insert::Inserted(Pressure::None) => return None,
+                Insert::Inserted(pressure) => {
+                    array.resize_if_due(bin.index, pressure, self.min_bits);
                     return None;
                 }
                 Insert::Found(occupied) => return Some(occupied),

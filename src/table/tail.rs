@@ -10,8 +10,8 @@
 
 use std::ptr;
 
-use super::bin::{Crowded, Insert, Occupied};
-use super::word::{Slot, TAGGED, Tag, Word};
+use super::bin::{Insert, Occupied, Pressure};
+use super::word::{Slot, Tag, Word};
 use crate::sync::{AtomicPtr, Ordering};
 
 /// Words in the smallest tail.
@@ -74,7 +74,7 @@ impl<E> TailCell<E> {
         new: Word<E>,
         is: &mut impl FnMut(&E) -> bool,
         rebuilt: &mut dyn FnMut(*mut Tail<E>),
-        crowded: Crowded,
+        pressure: Pressure,
     ) -> Insert<'g, E> {
         loop {
             let (content, tail) = self.load();
@@ -86,7 +86,7 @@ impl<E> TailCell<E> {
                 continue;
             };
             match append(tail, new, is) {
-                Append::Inserted => return Insert::Inserted(crowded),
+                Append::Inserted => return Insert::Inserted(pressure),
                 Append::Found(occupied) if !occupied.is_frozen() => return Insert::Found(occupied),
                 Append::Found(_) | Append::Full => self.rebuild(content, tail, rebuilt),
             }
@@ -180,7 +180,7 @@ fn holds<'g, E>(
     tag: Tag,
     is: &mut impl FnMut(&E) -> bool,
 ) -> Option<Occupied<'g, E>> {
-    if word.is_vacant() || (TAGGED && word.tag() != tag) {
+    if word.is_vacant() || !word.has_tag(tag) {
         return None;
     }
     let occupied = Occupied::in_tail(slot, word);

@@ -1,17 +1,17 @@
 //! The slot word: the one place that knows that an entry is a pointer.
 //!
 //! ```text
-//!  63         48 47                                    2   1      0
-//! ┌─────────────┬───────────────────────────────────────┬──────┬──────┐
-//! │ tag of hash │ entry address                         │FROZEN│ DEAD │
-//! └─────────────┴───────────────────────────────────────┴──────┴──────┘
+//!  63 62       48 47                                    2   1      0
+//! ┌──┬───────────┬───────────────────────────────────────┬──────┬──────┐
+//! │ 0│tag of hash│ entry address                         │FROZEN│ DEAD │
+//! └──┴───────────┴───────────────────────────────────────┴──────┴──────┘
 //! ```
 //!
 //! A word's life in one tenancy of its slot: an entry, other entries that replace it, then DEAD for good. FROZEN is
 //! set on what stands there when the slot's bin is copied; nothing changes a frozen word. VIRGIN (zero) is the word
 //! of a slot that never held anything.
 //!
-//! The tag is a window of 16 bits of the hash, on targets whose user addresses fit in 48 bits. It answers nearly all
+//! The tag is a window of 15 bits of the hash, on targets whose user addresses fit in 48 bits. It answers nearly all
 //! misses from the bin's own line, and says to which child an entry goes when its bin is split, so that growth need
 //! not look at the entries. Elsewhere tags are all equal and the entry is asked.
 
@@ -65,11 +65,20 @@ mod tagging {
 
 pub(crate) use tagging::{KeptHash, TAGGED};
 
-const TAG_SHIFT: u32 = if TAGGED { 48 } else { 0 };
+const TAG_SHIFT: u32 = 48;
 const ADDRESS: usize = if TAGGED { ((1u64 << 48) - 1) as usize & !FLAGS } else { !FLAGS };
 
-/// A window of the hash; see [`super::array::Geometry`] for which.
+/// A window of the hash, of [`TAG_BITS`]; see [`super::array::window`] for which.
 pub(crate) type Tag = u16;
+
+/// One less than there is room for, so that tags are compared by a subtraction ([`Word::difference`]).
+pub(crate) const TAG_BITS: u32 = 15;
+
+/// The tag in these bits of a hash.
+#[inline]
+pub(crate) fn tag_of(bits: u64) -> Tag {
+    if TAGGED { bits as Tag & ((1 << TAG_BITS) - 1) } else { 0 }
+}
 
 /// What a slot holds.
 pub(crate) struct Word<E>(*mut E);
@@ -106,6 +115,23 @@ impl<E> Word<E> {
     #[inline]
     pub(crate) fn tag(self) -> Tag {
         if TAGGED { (self.0.addr() as u64 >> TAG_SHIFT) as Tag } else { 0 }
+    }
+
+    #[inline]
+    pub(crate) fn has_tag(self, tag: Tag) -> bool {
+        self.difference(tag) >> 63 != 0
+    }
+
+    /// A number whose highest bit is set if the word has this tag.
+    #[inline]
+    fn difference(self, tag: Tag) -> u64 {
+        if !TAGGED {
+            return u64::MAX;
+        }
+        // Tags have 15 bits: without the flags' and the address's part the difference of two is below 2^63, and zero
+        // minus one has the highest bit set.
+        let differs = self.0.addr() as u64 ^ (u64::from(tag) << TAG_SHIFT);
+        differs.wrapping_sub(1 << TAG_SHIFT)
     }
 
     #[inline]
@@ -172,6 +198,14 @@ impl<E> Slot<E> {
         Word(self.0.load(Ordering::Acquire))
     }
 
+    /// A word that only says where to look.
+    #[inline]
+    fn hint(&self) -> Word<E> {
+        // Relaxed: what follows from a match is loaded again. A mismatch is right for a key that was live under the
+        // header read before: all words in its slot since then have its tag.
+        Word(self.0.load(Ordering::Relaxed))
+    }
+
     /// For the owner of a claim only.
     #[inline]
     pub(crate) fn store(&self, word: Word<E>) {
@@ -202,6 +236,13 @@ impl<E> Slot<E> {
     }
 }
 
+/// Which of these slots have a word with this tag: slot n is bit n. Without a branch, as which slot it is can't be
+/// predicted.
+#[inline]
+pub(crate) fn with_tag<E>(slots: &[Slot<E>], tag: Tag) -> u32 {
+    slots.iter().rev().fold(0, |matches, slot| matches << 1 | (slot.hint().difference(tag) >> 63) as u32)
+}
+
 #[cfg(all(test, not(ttl_loom)))]
 mod tests {
     use super::*;
@@ -211,9 +252,13 @@ mod tests {
         let mut value = 7u64;
         let entry: *mut u64 = &mut value;
         assert!(fits(entry));
-        let word = Word::new(entry, 0xABCD);
+        let word = Word::new(entry, 0x7BCD);
         assert_eq!(word.entry(), entry);
-        assert_eq!(word.tag(), if TAGGED { 0xABCD } else { 0 });
+        assert_eq!(word.tag(), if TAGGED { 0x7BCD } else { 0 });
+        for tag in [0, 1, 0x7BCC, 0x7BCD, 0x3BCD, 0x7FFF] {
+            assert_eq!(word.has_tag(tag), tag == 0x7BCD || !TAGGED);
+            assert_eq!(Word::<u64>::DEAD.has_tag(tag), tag == 0 || !TAGGED);
+        }
         assert!(!word.is_vacant() && !word.is_frozen());
         let frozen = word.frozen();
         assert!(frozen.is_frozen() && !frozen.is_vacant());

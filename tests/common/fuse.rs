@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread::panicking;
 
 /// Where a fuse may be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,12 +13,12 @@ pub enum Site {
     Drop,
 }
 
-/// When an armed fuse goes off.
+/// When a fuse goes off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// At the n-th call, counted from 1, and then no more.
     At(u64),
-    /// At each n-th call.
+    /// At each n-th call, but never while a panic unwinds: two at once abort the process.
     Every(u64),
 }
 
@@ -25,12 +26,20 @@ pub enum When {
 #[derive(Debug)]
 pub struct Injected;
 
+/// Counts the calls at one site while [`Fuse::run`] runs, and panics as told.
+#[derive(Debug)]
+pub struct Fuse {
+    site: Site,
+    when: When,
+    calls: u64,
+}
+
 thread_local! {
     static ARMED: Cell<Option<(Site, When)>> = const { Cell::new(None) };
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Called at each site; panics, without the hook's noise, when the fuse says so.
+/// To be called at each site.
 pub fn spark(site: Site) {
     let Some((armed, when)) = ARMED.get() else { return };
     if armed != site {
@@ -39,23 +48,31 @@ pub fn spark(site: Site) {
     CALLS.set(CALLS.get() + 1);
     let fires = match when {
         When::At(n) => CALLS.get() == n,
-        When::Every(n) => CALLS.get() % n == 0,
+        When::Every(n) => CALLS.get() % n == 0 && !panicking(),
     };
     if fires {
+        // Unlike `panic!`, this does not call the hook: no noise.
         resume_unwind(Box::new(Injected));
     }
 }
 
-/// Runs `work` with a fuse at `site`; `Err` when a panic came out of it. Other panics than the injected one go on.
-pub fn with_fuse<R>(site: Site, when: When, work: impl FnOnce() -> R) -> Result<R, Injected> {
-    CALLS.set(0);
-    ARMED.set(Some((site, when)));
-    let result = catch_unwind(AssertUnwindSafe(work));
-    ARMED.set(None);
-    result.map_err(|payload| *payload.downcast::<Injected>().unwrap_or_else(|other| resume_unwind(other)))
-}
+impl Fuse {
+    pub fn new(site: Site, when: When) -> Self {
+        Fuse { site, when, calls: 0 }
+    }
 
-/// How many calls the last armed site has seen.
-pub fn calls() -> u64 {
-    CALLS.get()
+    /// Runs `work` with this fuse armed; `Err` when an injected panic came out of it. Others go on.
+    pub fn run<R>(&mut self, work: impl FnOnce() -> R) -> Result<R, Injected> {
+        CALLS.set(self.calls);
+        ARMED.set(Some((self.site, self.when)));
+        let result = catch_unwind(AssertUnwindSafe(work));
+        ARMED.set(None);
+        self.calls = CALLS.get();
+        result.map_err(|payload| *payload.downcast().unwrap_or_else(|other| resume_unwind(other)))
+    }
+
+    /// How many calls it has seen.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
 }

@@ -3,6 +3,8 @@
 
 pub mod counted;
 pub mod fuse;
+pub mod history;
+pub mod record;
 pub mod verbs;
 
 use std::hash::{BuildHasher, Hasher};

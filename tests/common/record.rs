@@ -1,0 +1,285 @@
+//! Records histories of real threads on a map: random operations, in phases or beside a running clock.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ttlwheel::{Deadline, Inserted, ManualClock, TtlMap};
+
+use super::history::{Done, Log, NEVER, Sequence};
+use super::{Rng, Verbs, race};
+
+const KEYS: u64 = 64;
+/// Keys from here on are not recorded: they make the table grow and shrink.
+const FILLERS: u64 = 1_000;
+
+/// What histories are made of: a map, or a broken one.
+pub trait Subject: Sync {
+    fn get(&self, key: u64) -> Option<u64>;
+    fn insert_at(&self, key: u64, value: u64, deadline: Deadline) -> Inserted<u64>;
+    fn remove(&self, key: u64) -> Option<u64>;
+
+    fn contains(&self, key: u64) -> bool {
+        self.get(key).is_some()
+    }
+}
+
+impl<S: BuildHasher + Sync + Send> Subject for TtlMap<u64, u64, S> {
+    fn get(&self, key: u64) -> Option<u64> {
+        if key % 2 == 0 { Verbs::get(self, key) } else { Verbs::get(&self.pin(), key) }
+    }
+
+    fn insert_at(&self, key: u64, value: u64, deadline: Deadline) -> Inserted<u64> {
+        if key % 4 < 2 {
+            Verbs::insert_at(self, key, value, deadline)
+        } else {
+            Verbs::insert_at(&self.pin(), key, value, deadline)
+        }
+    }
+
+    fn remove(&self, key: u64) -> Option<u64> {
+        if key % 8 < 4 { Verbs::remove(self, key) } else { Verbs::remove_entry(self, key).map(|entry| entry.1) }
+    }
+
+    fn contains(&self, key: u64) -> bool {
+        self.contains_key(&key)
+    }
+}
+
+/// A key whose thread is often stopped while the map compares it: between the read of a slot and what comes of it.
+#[derive(Debug)]
+pub struct Stopping(pub u64);
+
+impl Stopping {
+    fn stop_sometimes() {
+        thread_local!(static CALLS: Cell<u64> = const { Cell::new(0) });
+        CALLS.set(CALLS.get() + 1);
+        if CALLS.get() % 13 == 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+impl Hash for Stopping {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Self::stop_sometimes();
+        self.0.hash(state);
+    }
+}
+
+impl PartialEq for Stopping {
+    fn eq(&self, other: &Self) -> bool {
+        Self::stop_sometimes();
+        self.0 == other.0
+    }
+}
+
+impl Eq for Stopping {}
+
+impl<S: BuildHasher + Sync + Send> Subject for TtlMap<Stopping, u64, S> {
+    fn get(&self, key: u64) -> Option<u64> {
+        self.get_cloned(&Stopping(key))
+    }
+
+    fn insert_at(&self, key: u64, value: u64, deadline: Deadline) -> Inserted<u64> {
+        self.insert_at(Stopping(key), value, deadline).map(|old| *old)
+    }
+
+    fn remove(&self, key: u64) -> Option<u64> {
+        self.remove(&Stopping(key)).map(|old| *old)
+    }
+}
+
+/// The smallest map there is, on the clock.
+pub fn map_on<K, S: BuildHasher>(clock: &ManualClock, hasher: S) -> TtlMap<K, u64, S> {
+    TtlMap::<K, u64>::builder().initial_capacity(1).clock(clock).hasher(hasher).build()
+}
+
+/// A thread that does random steps and records them.
+struct Worker<'s, B> {
+    subject: &'s B,
+    order: &'s Sequence,
+    /// Time zero of the history.
+    start: Instant,
+    rng: Rng,
+    log: Log,
+}
+
+impl<B: Subject> Worker<'_, B> {
+    /// One random operation begun at `now`; `reading` is what it sees for certain. Values are unique, and `ttl` makes
+    /// a time to live of a random number.
+    fn step(&mut self, now: u64, reading: Option<u64>, ttl: impl Fn(u64) -> u64) {
+        let Worker { subject, order, rng, log, start } = self;
+        let keys = if rng.below(2) == 0 { 4 } else { KEYS };
+        let (key, choice, random) = (rng.below(keys), rng.below(20), rng.next());
+        log.record(order, key, reading, || match choice {
+            0..8 => Done::Get(subject.get(key)),
+            8 => Done::Contains(subject.contains(key)),
+            9..13 => Done::Remove(subject.remove(key)),
+            13 => {
+                let met = subject.insert_at(key, random, Deadline::Never);
+                Done::Insert { value: random, deadline: NEVER, met }
+            }
+            _ => {
+                let deadline = now + ttl(random);
+                let met = subject.insert_at(key, random, Deadline::At(*start + Duration::from_nanos(deadline)));
+                Done::Insert { value: random, deadline, met }
+            }
+        });
+        let filler = FILLERS + rng.below(400);
+        match rng.below(8) {
+            0..3 => _ = subject.insert_at(filler, filler, Deadline::Never),
+            3 => _ = subject.remove(filler),
+            _ => {}
+        }
+    }
+}
+
+/// A barrier that wakes all threads within nanoseconds where there is a core for each, so that they do overlap.
+#[derive(Default)]
+struct Line {
+    arrived: AtomicU64,
+}
+
+impl Line {
+    /// Waits for all of `threads`; tells the last one to come.
+    fn wait(&self, threads: usize) -> bool {
+        let threads = threads as u64;
+        let place = self.arrived.fetch_add(1, Ordering::SeqCst);
+        let full = (place / threads + 1) * threads;
+        for spins in 0u64.. {
+            if self.arrived.load(Ordering::SeqCst) >= full {
+                break;
+            }
+            if spins % 64 < 63 { std::hint::spin_loop() } else { thread::yield_now() }
+        }
+        place + 1 == full
+    }
+}
+
+/// Ends the process when its thread panics, rather than let the others wait for that thread for ever.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+/// So many histories are recorded by the same threads: short-lived ones hardly ever run at once.
+const BATCH: u64 = 50;
+
+/// A fresh map, or a broken one, with its clock.
+pub struct Trial<B> {
+    subject: B,
+    clock: ManualClock,
+    order: Sequence,
+    start: Instant,
+}
+
+impl<B> Trial<B> {
+    pub fn batch(make: &impl Fn(&ManualClock) -> B) -> Vec<Self> {
+        let trial = |_| {
+            let clock = ManualClock::new();
+            Trial { subject: make(&clock), order: Sequence::default(), start: clock.now(), clock }
+        };
+        (0..BATCH).map(trial).collect()
+    }
+
+    fn worker(&self, seed: u64, thread: usize) -> Worker<'_, B> {
+        let rng = Rng(seed << 8 | thread as u64);
+        Worker { subject: &self.subject, order: &self.order, start: self.start, rng, log: Log::default() }
+    }
+}
+
+/// For each trial, what each thread did.
+pub type Logs = Vec<Vec<Log>>;
+
+/// By trial what was by thread.
+fn by_trial(by_thread: Vec<Vec<Log>>) -> Logs {
+    let mut by_thread: Vec<_> = by_thread.into_iter().map(Vec::into_iter).collect();
+    (0..BATCH).map(|_| by_thread.iter_mut().filter_map(Iterator::next).collect()).collect()
+}
+
+/// Histories whose clock stands while threads run, and moves by 10 while they wait for each other.
+pub fn phases<B: Subject>(trials: &[Trial<B>], seed: u64, threads: usize, steps: u64) -> Logs {
+    const PHASES: u64 = 6;
+    let line = Line::default();
+    // To the phase's own time, to the neighbours of the next ones, and beyond the history.
+    let ttl = |random| [0, 1, 9, 10, 10, 11, 19, 20, 21, 35, 1_000][random as usize % 11];
+    let work = |trial: &Trial<B>, thread| {
+        let mut worker = trial.worker(seed, thread);
+        for phase in 0..PHASES {
+            (0..steps).for_each(|_| worker.step(phase * 10, Some(phase * 10), ttl));
+            if line.wait(threads) {
+                trial.clock.advance(Duration::from_nanos(10));
+                if phase == PHASES / 2 {
+                    (FILLERS..FILLERS + 400).for_each(|filler| _ = trial.subject.remove(filler));
+                }
+            }
+            line.wait(threads);
+        }
+        worker.log
+    };
+    by_trial(race(threads, |thread| {
+        let _abort = AbortOnPanic;
+        trials.iter().map(|trial| work(trial, thread)).collect()
+    }))
+}
+
+/// Histories whose clock runs: a thread of its own moves it by 1 at a time; its log is the last of each trial's.
+///
+/// It never runs ahead of an operation by more than `LAG`, and all deadlines are further off than that when they
+/// are given, so that no entry is dead on arrival: a reader that read the clock before such an entry's deadline,
+/// and its slot after it came, would rightly report it, though at no one moment it was there and live.
+pub fn running<B: Subject>(trials: &[Trial<B>], seed: u64, threads: usize, steps: u64) -> Logs {
+    const LAG: u64 = 3;
+    const ENDED: u64 = NEVER - LAG;
+    let line = Line::default();
+    let ttl = |random| LAG + 2 + [0, 0, 1, 2, 5, 20][random as usize % 6];
+    // The time at or after which each worker's operation began.
+    let began: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
+    let slowest = || began.iter().map(|time| time.load(Ordering::SeqCst)).min().unwrap();
+    let tick = |trial: &Trial<B>| {
+        let mut log = Log::default();
+        for time in 1.. {
+            while slowest() + LAG < time {
+                thread::yield_now();
+            }
+            if slowest() == ENDED {
+                break;
+            }
+            log.record(&trial.order, 0, None, || {
+                trial.clock.advance(Duration::from_nanos(1));
+                Done::Tick(time)
+            });
+        }
+        log
+    };
+    let work = |trial: &Trial<B>, thread: usize| {
+        let mut worker = trial.worker(seed, thread);
+        for _ in 0..steps {
+            let now = (trial.clock.now() - trial.start).as_nanos() as u64;
+            began[thread].store(now, Ordering::SeqCst);
+            worker.step(now, None, ttl);
+        }
+        began[thread].store(ENDED, Ordering::SeqCst);
+        worker.log
+    };
+    by_trial(race(threads + 1, |thread| {
+        let _abort = AbortOnPanic;
+        let record = |trial| {
+            let log = if thread == threads { tick(trial) } else { work(trial, thread) };
+            if line.wait(threads + 1) {
+                began.iter().for_each(|time| time.store(0, Ordering::SeqCst));
+            }
+            line.wait(threads + 1);
+            log
+        };
+        trials.iter().map(record).collect()
+    }))
+}

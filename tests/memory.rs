@@ -1,0 +1,191 @@
+//! Bytes, counted by the allocator: what was needed for a while is given back (P7, P8, P13).
+//!
+//! One test at a time: the counter is the process's.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use common::{Identity, manual_map, purge_all, race, scaled, serial, tiny_map};
+use ttlwheel::TtlMap;
+
+/// The system's allocator, with the bytes that are out.
+struct Counting;
+
+static BYTES: AtomicI64 = AtomicI64::new(0);
+
+// SAFETY: every call goes to the system allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size() as i64, Relaxed);
+        // SAFETY: the caller's promise is the system allocator's demand.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size() as i64, Relaxed);
+        // SAFETY: every block comes from the system allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const KIB: i64 = 1 << 10;
+const TTL: Duration = Duration::from_secs(1);
+
+fn bytes() -> i64 {
+    BYTES.load(Relaxed)
+}
+
+/// Writes and purges until no more than `bound` bytes are out, at most so many times that a table of the sizes
+/// here can be halved to nothing bucket by bucket.
+fn settle(map: &TtlMap<u64, u64>, bound: i64) {
+    for _ in 0..1_000 {
+        if bytes() <= bound {
+            return;
+        }
+        for key in 0..500 {
+            map.insert(key % 8, key);
+            map.purge_expired(16);
+        }
+    }
+    panic!("{} KiB are out, {} KiB wanted, {} stored", bytes() / KIB, bound / KIB, map.stored_len());
+}
+
+/// Fills and empties the map again and again; each time the memory comes back, and never does it get more.
+fn fill_and_drain(drain: impl Fn(&TtlMap<u64, u64>, u64, &ttlwheel::ManualClock)) {
+    let many = 100_000;
+    let (map, clock) = manual_map(TTL, RandomState::new());
+    (0..8).for_each(|key| drop(map.insert_forever(key, key)));
+    let empty = bytes();
+    let mut first_peak = 0;
+    for cycle in 0..4 {
+        (8..many).for_each(|key| drop(map.insert(key, key)));
+        let peak = bytes() - empty;
+        assert!(peak > 16 * many as i64, "{peak} bytes cannot hold {many} entries");
+        first_peak = if cycle == 0 { peak } else { first_peak };
+        assert!(peak <= first_peak * 3 / 2, "cycle {cycle} took {peak} bytes, the first one {first_peak}");
+        drain(&map, many, &clock);
+        settle(&map, empty + first_peak / 8);
+        assert!(map.len() <= 8);
+    }
+}
+
+#[test]
+fn memory_comes_back_after_each_mass_expiry() {
+    let _serial = serial();
+    fill_and_drain(|map, _, clock| {
+        clock.advance(TTL);
+        assert!(purge_all(map) > 0);
+    });
+}
+
+#[test]
+fn memory_comes_back_after_removals_and_clears() {
+    let _serial = serial();
+    fill_and_drain(|map, many, _| (8..many).for_each(|key| drop(map.remove(&key))));
+    fill_and_drain(|map, _, _| map.clear());
+}
+
+/// New keys for ever, few at a time, at every load of a small table: slots are freed, not buried.
+#[test]
+fn churn_of_ever_new_keys_needs_no_more_and_no_more_memory() {
+    let _serial = serial();
+    for live in [1, 5, 6, 7, 11, 12, 13, 90, 1_000] {
+        let map: TtlMap<u64, u64, Identity> = tiny_map(Identity);
+        let mut next = 0;
+        let mut churn = |times: u64| {
+            for _ in 0..times {
+                map.insert(next, next);
+                assert!(next < live || map.remove(&(next - live)).is_some());
+                assert!(!map.contains_key(&(next + 1)));
+                next += 1;
+            }
+        };
+        churn(30_000);
+        let before = bytes();
+        churn(scaled(60_000, 1_000_000));
+        // What waits to be freed comes and goes.
+        assert!(bytes() <= before + 1_024 * KIB, "{live} live: {} KiB, then {} KiB", before / KIB, bytes() / KIB);
+        assert_eq!((map.len() as u64, map.stored_len() as u64), (live, live));
+    }
+}
+
+#[test]
+fn a_hot_key_adds_nothing() {
+    let _serial = serial();
+    let (map, clock): (TtlMap<u64, u64>, _) = manual_map(TTL, RandomState::new());
+    let overwrite = |times: u64| {
+        for round in 0..times {
+            map.insert_with_ttl(1, round, TTL + Duration::from_millis(round % 5_000));
+            clock.advance(Duration::from_micros(10));
+        }
+    };
+    overwrite(30_000);
+    let before = bytes();
+    overwrite(scaled(100_000, 3_000_000));
+    assert!(bytes() <= before + 1_024 * KIB, "{} KiB, then {} KiB", before / KIB, bytes() / KIB);
+}
+
+#[test]
+fn short_threads_leave_nothing_behind() {
+    let _serial = serial();
+    let map: TtlMap<u64, u64> = tiny_map(RandomState::new());
+    let churn = |threads: u64| {
+        for thread in 0..threads {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    (0..8).for_each(|key| drop(map.insert(key, thread)));
+                    assert!(map.get(&(thread % 8)).is_some() && map.remove(&8).is_none());
+                });
+            });
+        }
+    };
+    churn(1_000);
+    let before = bytes();
+    churn(scaled(2_000, 20_000));
+    assert!(bytes() <= before + 512 * KIB, "{} KiB, then {} KiB", before / KIB, bytes() / KIB);
+}
+
+#[test]
+fn maps_that_come_and_go_leave_nothing_behind() {
+    let _serial = serial();
+    let lives = |maps: u64| {
+        for _ in 0..maps {
+            let map: TtlMap<u64, u64> = tiny_map(RandomState::new());
+            (0..200).for_each(|key| drop(map.insert(key % 100, key)));
+            (0..50).for_each(|key| drop(map.remove(&key)));
+        }
+    };
+    lives(500);
+    let before = bytes();
+    lives(scaled(2_000, 50_000));
+    assert!(bytes() <= before + 256 * KIB, "{} KiB, then {} KiB", before / KIB, bytes() / KIB);
+}
+
+/// Whoever is pinned meanwhile, and whatever was retired by other threads.
+#[test]
+fn a_drop_gives_all_memory_back_before_it_returns() {
+    let _serial = serial();
+    let other: TtlMap<u64, u64> = tiny_map(RandomState::new());
+    other.insert(1, 1);
+    (0..10).for_each(|_| drop(other.pin()));
+    for _ in 0..3 {
+        let before = bytes();
+        let pin = other.pin();
+        let map: TtlMap<u64, u64> = tiny_map(RandomState::new());
+        race(2, |_| (0..50_000).for_each(|key| drop(map.insert(key % 20_000, key))));
+        (0..10_000).for_each(|key| drop(map.remove(&key)));
+        let full = bytes() - before;
+        drop(map);
+        let left = bytes() - before;
+        assert!(left <= full / 8, "{left} bytes of {full} are still out");
+        drop(pin);
+    }
+}
