@@ -4,7 +4,79 @@
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(ttl_loom)]
-pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::Ordering;
+#[cfg(ttl_loom)]
+pub(crate) use modelled::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+/// Atomics whose end loom watches, too: whatever was done to one must happen before its memory is freed.
+#[cfg(ttl_loom)]
+mod modelled {
+    use loom::sync::atomic;
+
+    macro_rules! watched {
+        ($($name:ident $(<$param:ident>)?: $value:ty;)*) => {$(
+            #[derive(Debug)]
+            pub(crate) struct $name $(<$param>)? (atomic::$name $(<$param>)?);
+
+            impl $(<$param>)? $name $(<$param>)? {
+                pub(crate) fn new(value: $value) -> Self {
+                    Self(atomic::$name::new(value))
+                }
+            }
+
+            impl $(<$param>)? std::ops::Deref for $name $(<$param>)? {
+                type Target = atomic::$name $(<$param>)?;
+
+                fn deref(&self) -> &Self::Target {
+                    &self.0
+                }
+            }
+
+            impl $(<$param>)? Drop for $name $(<$param>)? {
+                fn drop(&mut self) {
+                    if !std::thread::panicking() {
+                        self.0.with_mut(|_| ());
+                    }
+                }
+            }
+        )*};
+    }
+
+    watched! {
+        AtomicPtr<T>: *mut T;
+        AtomicU32: u32;
+        AtomicU64: u64;
+        AtomicUsize: usize;
+    }
+
+    impl Default for AtomicUsize {
+        fn default() -> Self {
+            Self::new(0)
+        }
+    }
+
+    impl<T> Default for AtomicPtr<T> {
+        fn default() -> Self {
+            Self::new(std::ptr::null_mut())
+        }
+    }
+}
+
+/// Stands in plain data that has one owner at a time, and lets loom see that it has. Nothing but in models.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    #[cfg(ttl_loom)]
+    cell: loom::cell::UnsafeCell<()>,
+}
+
+impl Witness {
+    /// Says that the data is read or changed by its owner.
+    #[inline]
+    pub(crate) fn touch(&mut self) {
+        #[cfg(ttl_loom)]
+        self.cell.with_mut(|_| ());
+    }
+}
 
 /// A slice of lines that starts out as zeroes (`std`) or as default values (`loom`, whose atomics are objects).
 ///

@@ -5,6 +5,7 @@
 use std::collections::LinkedList;
 
 use super::pin::{Grace, Guard};
+use crate::sync::Witness;
 
 /// Things a batch. A batch costs one deferred flag, so the dearer that is, the larger batches should be; but what is
 /// in an open batch waits until it is full.
@@ -27,10 +28,12 @@ pub(super) struct Bag {
     sealed_len: usize,
     /// An emptied batch's memory, for the next.
     spare: Vec<Retired>,
+    owned: Witness,
 }
 
 impl Bag {
     pub(super) fn push(&mut self, thing: Retired, guard: &Guard) {
+        self.owned.touch();
         if self.open.capacity() == 0 {
             self.open.reserve_exact(BATCH);
         }
@@ -42,6 +45,7 @@ impl Bag {
 
     /// Starts the grace period of what is in the open batch.
     pub(super) fn seal(&mut self, guard: &Guard) {
+        self.owned.touch();
         if !self.open.is_empty() {
             let things = std::mem::replace(&mut self.open, std::mem::take(&mut self.spare));
             self.sealed_len += things.len();
@@ -51,6 +55,7 @@ impl Bag {
 
     /// Takes out a thing that may be freed.
     pub(super) fn pop(&mut self) -> Option<Retired> {
+        self.owned.touch();
         let oldest = self.sealed.front_mut()?;
         if !oldest.grace.is_over() {
             return None;
@@ -65,6 +70,7 @@ impl Bag {
 
     /// Takes out everything, whoever may still hold a reference.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Retired> {
+        self.owned.touch();
         let open = std::mem::take(&mut self.open);
         std::mem::take(&mut self.sealed).into_iter().flat_map(|batch| batch.things).chain(open)
     }

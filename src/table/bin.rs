@@ -15,7 +15,7 @@
 use super::array::Array;
 use super::header::{Header, MAIN, OVER, SLOTS};
 use super::tail::{Tail, TailCell};
-use super::word::{Slot, Tag, Word, with_tag};
+use super::word::{Slot, Tag, Word, main_with_tag, with_tag};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
 
 /// A bin's own cache line.
@@ -168,7 +168,7 @@ impl<'g, E> BinRef<'g, E> {
             if header.is_moved() {
                 return Find::Moved;
             }
-            match self.probe_all(&self.bin.slots, 0, header, tag, is) {
+            match self.probe_all(&self.bin.slots, 0, main_with_tag(&self.bin.slots, tag), header, is) {
                 Probe::Match(occupied) => return Find::Found(occupied),
                 Probe::Changed => continue 'again,
                 Probe::Other => {}
@@ -184,17 +184,16 @@ impl<'g, E> BinRef<'g, E> {
         }
     }
 
-    /// Looks for the key among `slots`, of which the first has this number in the bin.
+    /// Looks for the key among the `slots` that match its tag, of which the first has this number in the bin.
     #[inline]
     fn probe_all(
         self,
         slots: &'g [Slot<E>],
         first: usize,
+        mut matches: u64,
         header: Header,
-        tag: Tag,
         is: &mut impl FnMut(&E) -> bool,
     ) -> Probe<'g, E> {
-        let mut matches = with_tag(slots, tag);
         while matches != 0 {
             let n = matches.trailing_zeros() as usize;
             matches &= matches - 1;
@@ -210,7 +209,8 @@ impl<'g, E> BinRef<'g, E> {
     #[inline]
     fn probe(self, header: Header, number: usize, slot: &'g Slot<E>, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
         let word = slot.load();
-        if !header.is_live(number) || word.is_vacant() {
+        // A slot that was ever live is not VIRGIN.
+        if !header.is_live(number) || word.is_dead() {
             return Probe::Other;
         }
         // The version counts publishes and frees: while it stands, the slot had one tenant, and the word is its.
@@ -225,7 +225,7 @@ impl<'g, E> BinRef<'g, E> {
     #[cold]
     fn scan_more(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
         let Some(line) = self.line() else { return Probe::Other };
-        match self.probe_all(&line.slots, MAIN, header, tag, is) {
+        match self.probe_all(&line.slots, MAIN, with_tag(&line.slots, tag), header, is) {
             Probe::Other => {}
             found => return found,
         }
@@ -241,8 +241,8 @@ impl<'g, E> BinRef<'g, E> {
     /// Looks for the key among all slots under `header`, the tail excepted.
     #[inline]
     fn scan(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
-        match (self.probe_all(&self.bin.slots, 0, header, tag, is), self.line()) {
-            (Probe::Other, Some(line)) => self.probe_all(&line.slots, MAIN, header, tag, is),
+        match (self.probe_all(&self.bin.slots, 0, main_with_tag(&self.bin.slots, tag), header, is), self.line()) {
+            (Probe::Other, Some(line)) => self.probe_all(&line.slots, MAIN, with_tag(&line.slots, tag), header, is),
             (found, _) => found,
         }
     }
@@ -486,7 +486,7 @@ impl<E> Bin<E> {
         // DEAD is this tenancy's to free.
         while !header.is_frozen() && header.is_live(number) {
             let word = slot.load();
-            if !word.is_vacant() || word.is_virgin() {
+            if !word.is_dead() {
                 return;
             }
             match self.try_change(header, header.freed(number)) {
