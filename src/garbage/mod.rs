@@ -83,6 +83,11 @@ impl Garbage {
         self.retire_then(thing, guard, |taken| drop(taken));
     }
 
+    /// As [`Garbage::retire`], for something so large that it must not wait for a batch to be full.
+    pub(crate) fn retire_large(&self, thing: Retired, guard: &Guard) {
+        self.retire_then(thing, guard, |mut taken| taken.bag().seal(guard));
+    }
+
     fn retire_then<R: Default>(&self, thing: Retired, guard: &Guard, then: impl FnOnce(Taken<'_>) -> R) -> R {
         let shards = self.shards();
         let home = thread_number();

@@ -46,7 +46,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
     }
 
     fn retire_array(&self, array: *mut Array<Entry<K, V>>) {
-        self.map.garbage.retire(tagged(array, ARRAY), self.guard);
+        self.map.garbage.retire_large(tagged(array, ARRAY), self.guard);
     }
 }
 
