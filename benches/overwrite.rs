@@ -8,6 +8,7 @@ mod common;
 use common::peers::PEERS;
 use common::{Draw, Pin, Ring, Tally, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
+use std::cell::LazyCell;
 use std::time::Duration;
 
 const ENTRIES: [usize; 2] = [10_000, 1_000_000];
@@ -17,15 +18,18 @@ const CHECKED: usize = 1_000;
 
 fn overwrite(criterion: &mut Criterion) {
     for entries in ENTRIES {
-        let mut ring = Ring::new(stream(Draw::Hits, entries, STREAM, 0));
+        let ring = Ring::new(stream(Draw::Hits, entries, STREAM, 0));
         let mut group = criterion.benchmark_group(format!("overwrite/{entries}"));
         for entry in PEERS {
-            let map = entry.filled(entries);
+            // Lazily, for a filter on the command line to spare what it leaves out.
+            let map = LazyCell::new(|| entry.filled(entries));
             let mut generation = 0;
             group.bench_function(entry.name, |bencher| {
+                let map = &**map;
                 bencher.iter_custom(|count| {
                     generation += 1;
-                    let (time, last) = ring.time(count, |keys| map.insert(keys, generation));
+                    let time = ring.time(count, |keys| map.insert(keys, generation));
+                    let last = ring.last();
                     let last = &last[last.len().saturating_sub(CHECKED)..];
                     let expected = Tally::expected(last, generation);
                     assert_eq!(map.get(Pin::PerOp, last), expected, "{}", entry.name);

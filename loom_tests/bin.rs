@@ -64,21 +64,43 @@ fn present_key_is_never_missed_while_others_come_and_go() {
 }
 
 #[test]
-fn slot_with_a_new_tenant_is_not_taken_for_the_old_one() {
-    check("get/slot reuse", Some(4), || {
+fn entry_is_not_seen_before_it_is_published() {
+    check("get, get/remove, insert", Some(4), || {
         let bare = Bare::new();
         bare.put(1, 10);
-        let (seen, _) = both(
+        let ((first, second), _) = both(
             &bare,
-            |bare| bare.get(1),
+            |bare| (bare.get(1), bare.get(1)),
             |bare| {
                 bare.remove(1);
-                bare.put(2, 20);
-                None
+                bare.put(1, 11);
+                (None, None)
             },
         );
-        assert!(matches!(seen, None | Some(10)), "{seen:?}");
-        assert_eq!((bare.get(1), bare.get(2)), (None, Some(20)));
+        assert!(matches!((first, second), (Some(10), _) | (None, None | Some(11)) | (Some(11), Some(11))));
+    });
+}
+
+#[test]
+fn walk_meets_no_entry_before_it_is_published() {
+    check("walk, get/remove, insert", Some(4), || {
+        let bare = Bare::new();
+        bare.put(1, 10);
+        let ((first, second), _) = both(
+            &bare,
+            |bare| (bare.values(1), bare.get(1)),
+            |bare| {
+                bare.remove(1);
+                bare.put(1, 11);
+                (Vec::new(), None)
+            },
+        );
+        let first = match first[..] {
+            [] => None,
+            [value] => Some(value),
+            _ => panic!("{first:?}"),
+        };
+        assert!(matches!((first, second), (Some(10), _) | (None, None | Some(11)) | (Some(11), Some(11))));
     });
 }
 
@@ -129,12 +151,11 @@ fn remove_and_insert_of_the_same_key_leave_one_copy() {
 fn claim_is_given_back_when_the_key_has_come() {
     check("claim given back", None, || {
         let bare = Bare::new();
-        bare.put(1, 10);
-        // One slot of the line is left; whoever comes second must give its claim back, and key 3 finds room after.
-        both(&bare, |bare| bare.put(2, 20), |bare| bare.put(2, 21));
-        bare.remove(1);
-        assert_eq!(bare.put(3, 30), Put::New);
-        assert_eq!((bare.copies(2), bare.copies(3)), (1, 1));
+        both(&bare, |bare| bare.put(1, 10), |bare| bare.put(1, 11));
+        // Two slots are left, of which one was claimed in vain, perhaps.
+        assert_eq!((bare.put(2, 20), bare.put(3, 30)), (Put::New, Put::New));
+        assert_eq!(bare.tails(), 0);
+        assert_eq!((bare.copies(1), bare.copies(2), bare.copies(3)), (1, 1, 1));
     });
 }
 
@@ -147,6 +168,31 @@ fn three_inserts_of_a_key_leave_one_copy() {
         both(&bare, |bare| bare.put(1, 10), |bare| bare.put(1, 20));
         thread.join().unwrap();
         assert_eq!(bare.copies(1), 1);
+    });
+}
+
+#[test]
+fn overflow_line_is_there_once_its_number_is() {
+    check("overflow line/replace", None, || {
+        let bare = Bare::new();
+        bare.put(1, 10);
+        bare.put(2, 20);
+        both(&bare, |bare| bare.put(1, 11), |bare| bare.put(3, 30));
+        assert_eq!((bare.get(1), bare.get(2), bare.get(3)), (Some(11), Some(20), Some(30)));
+    });
+}
+
+#[test]
+fn lines_of_one_chunk_are_there_for_both_bins() {
+    check("overflow line/overflow line of another bin", None, || {
+        let bare = Bare::of_capacity(16);
+        // Bins 0 and 1 use up the first two chunks of one line each; the third has two.
+        for key in [0, 4, 8, 1, 5, 9, 2, 6, 3, 7] {
+            bare.put_at(u64::from(key), key, key);
+        }
+        let outcome = both(&bare, |bare| bare.put_at(10, 10, 10), |bare| bare.put_at(11, 11, 11));
+        assert_eq!(outcome, (Put::New, Put::New));
+        assert_eq!((bare.get_at(10, 10), bare.get_at(11, 11)), (Some(10), Some(11)));
     });
 }
 

@@ -103,3 +103,26 @@ fn old_table_is_freed_after_its_last_reader() {
         census.assert_all_dropped();
     });
 }
+
+#[test]
+fn what_a_get_reported_gone_is_not_reported_replaced() {
+    check("get/insert around the deadline", Some(3), || {
+        let (map, clock, census) = map();
+        map.insert(1, census.birth(10));
+        clock.advance(TTL / 2);
+        let births = census.clone();
+        let writer = spawn(&map, move |map| match map.insert(1, births.birth(11)) {
+            Inserted::New => None,
+            Inserted::Replaced(old) => Some((true, old.read())),
+            Inserted::Expired(old) => Some((false, old.read())),
+        });
+        clock.advance(TTL / 2);
+        let seen = map.get(&1).map(|found| found.read());
+        let met = writer.join().unwrap();
+        if seen.is_none() {
+            assert_ne!(met, Some((true, 10)), "first gone, then live");
+        }
+        drop(map);
+        census.assert_all_dropped();
+    });
+}

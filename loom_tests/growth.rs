@@ -63,6 +63,114 @@ fn removed_key_is_not_brought_back_by_the_move() {
 }
 
 #[test]
+fn expired_key_is_not_brought_back_by_the_move() {
+    check("expire/move", Some(4), || {
+        let bare = growing();
+        let (expired, _) = both(
+            &bare,
+            |bare| bare.expire_at(0b01, 1),
+            |bare| {
+                bare.step();
+                false
+            },
+        );
+        assert_eq!(bare.copies(1), usize::from(!expired));
+    });
+}
+
+#[test]
+fn key_inserted_while_its_bin_moves_is_there() {
+    check("insert/move", Some(4), || {
+        let bare = Bare::new();
+        bare.put_at(0b01, 1, 10);
+        bare.table.start_resize(1);
+        both(
+            &bare,
+            |bare| bare.put_at(0b11, 3, 30),
+            |bare| {
+                bare.step();
+                Put::New
+            },
+        );
+        assert_eq!((bare.get_at(0b01, 1), bare.get_at(0b11, 3)), (Some(10), Some(30)));
+    });
+}
+
+#[test]
+fn walk_meets_a_key_once_while_its_bin_moves() {
+    check("walk/move", Some(4), || {
+        let bare = growing();
+        let (met, _) = both(
+            &bare,
+            |bare| bare.copies(1),
+            |bare| {
+                bare.step();
+                0
+            },
+        );
+        assert_eq!(met, 1);
+    });
+}
+
+#[test]
+fn slot_reused_before_the_bin_is_frozen_is_not_lost() {
+    check("insert, move/move", Some(3), || {
+        let bare = Bare::new();
+        bare.put_at(0b01, 1, 10);
+        bare.remove_at(0b01, 1);
+        bare.table.start_resize(1);
+        both(
+            &bare,
+            |bare| bare.table.move_all(bare),
+            |bare| {
+                bare.put_at(0b01, 2, 20);
+                bare.table.move_all(bare);
+            },
+        );
+        assert_eq!(bare.get_at(0b01, 2), Some(20));
+    });
+}
+
+#[test]
+fn next_table_is_there_for_all_who_see_it() {
+    check("start a resize/move", None, || {
+        let bare = Bare::new();
+        bare.put_at(0b01, 1, 10);
+        let (seen, _) = both(
+            &bare,
+            |bare| {
+                bare.step();
+                bare.get_at(0b01, 1)
+            },
+            |bare| {
+                bare.table.start_resize(1);
+                None
+            },
+        );
+        assert_eq!(seen, Some(10));
+    });
+}
+
+#[test]
+fn new_table_is_there_for_all_who_start_at_it() {
+    check("get/a whole resize", Some(4), || {
+        let bare = Bare::new();
+        bare.put_at(0b01, 1, 10);
+        let (seen, _) = both(
+            &bare,
+            |bare| bare.get_at(0b01, 1),
+            |bare| {
+                bare.table.start_resize(1);
+                bare.step();
+                bare.step();
+                None
+            },
+        );
+        assert_eq!(seen, Some(10));
+    });
+}
+
+#[test]
 fn key_inserted_on_both_sides_of_the_move_is_there_once() {
     check("insert/move, insert same key", Some(3), || {
         let bare = Bare::new();
@@ -106,6 +214,26 @@ fn late_mover_changes_nothing() {
         );
         assert_eq!((bare.copies(1), bare.copies(2), bare.copies(3)), (0, 1, 1));
         assert_eq!((bare.get_at(0b10, 2), bare.get_at(0b11, 3)), (Some(20), Some(30)));
+    });
+}
+
+#[test]
+fn one_who_skips_what_others_checked_sees_all_that_moved() {
+    check("step, get/step, step", Some(3), || {
+        let bare = growing();
+        let (seen, _) = both(
+            &bare,
+            |bare| {
+                bare.step();
+                bare.get_at(0b01, 1)
+            },
+            |bare| {
+                bare.step();
+                bare.step();
+                None
+            },
+        );
+        assert_eq!(seen, Some(10));
     });
 }
 
@@ -169,46 +297,73 @@ fn writes_to_both_bins_survive_their_being_put_together() {
     });
 }
 
+/// A sealed bin, with `keys` from 1 on of which the first three stand in its slots, and a resize begun to one bin again.
+fn sealed(keys: u8) -> loom::sync::Arc<Bare> {
+    let bare = Bare::new();
+    for key in 1..=keys {
+        bare.put(key, 10 * key);
+    }
+    bare.table.start_resize(0);
+    bare
+}
+
 #[test]
-fn sealed_bin_moves_with_its_tail() {
+fn key_appended_while_its_bin_moves_is_there() {
     check("append/move of a sealed bin", Some(3), || {
-        let bare = Bare::new();
-        for key in 1..=4 {
-            bare.put_at(u64::from(key), key, 10 * key);
-        }
-        bare.table.start_resize(1);
+        let bare = sealed(4);
         both(
             &bare,
-            |bare| bare.put_at(5, 5, 50),
+            |bare| bare.put(5, 50),
             |bare| {
                 bare.step();
                 Put::New
             },
         );
         for key in 1..=5 {
-            assert_eq!((bare.copies(key), bare.get_at(u64::from(key), key)), (1, Some(10 * key)));
+            assert_eq!((bare.copies(key), bare.get(key)), (1, Some(10 * key)));
         }
+    });
+}
+
+#[test]
+fn value_replaced_in_a_tail_survives_the_move() {
+    check("replace in a tail/move", Some(3), || {
+        let bare = sealed(4);
+        let (put, _) = both(
+            &bare,
+            |bare| bare.put(4, 41),
+            |bare| {
+                bare.step();
+                Put::New
+            },
+        );
+        assert_eq!((put, bare.copies(4), bare.get(4)), (Put::Replaced(40), 1, Some(41)));
+    });
+}
+
+#[test]
+fn two_movers_retire_a_tail_once() {
+    check("move/move of a sealed bin", Some(3), || {
+        let bare = sealed(4);
+        both(&bare, |bare| bare.table.move_all(bare), |bare| bare.table.move_all(bare));
+        assert_eq!((bare.copies(3), bare.copies(4)), (1, 1));
     });
 }
 
 #[test]
 fn tail_rebuilt_while_its_bin_moves_loses_nothing() {
     check("tail rebuild/move", Some(2), || {
-        let bare = Bare::new();
-        for key in 1..=5 {
-            bare.put_at(u64::from(key), key, 10 * key);
-        }
-        bare.table.start_resize(1);
+        let bare = sealed(5);
         both(
             &bare,
-            |bare| bare.put_at(6, 6, 60),
+            |bare| bare.put(6, 60),
             |bare| {
                 bare.step();
                 Put::New
             },
         );
         for key in 1..=6 {
-            assert_eq!((bare.copies(key), bare.get_at(u64::from(key), key)), (1, Some(10 * key)));
+            assert_eq!((bare.copies(key), bare.get(key)), (1, Some(10 * key)));
         }
     });
 }

@@ -18,12 +18,16 @@ use std::time::Instant;
 use loom::cell::UnsafeCell;
 
 use crate::garbage::{Guard, pin};
-use crate::table::{Array, Host, Table, Tail};
+use crate::table::{Array, Host, Occupied, Table, Tail};
 
 /// Checks a model and prints how many executions that took. Nothing may cut the search short.
 pub(crate) fn check(name: &str, bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let executions = StdArc::new(AtomicU64::new(0));
     let counter = StdArc::clone(&executions);
+    let bound = match std::env::var("MODEL_BOUND") {
+        Ok(other) => other.parse().ok(),
+        Err(_) => bound,
+    };
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = bound;
     builder.max_branches = 100_000;
@@ -181,6 +185,13 @@ impl Bare {
         }
     }
 
+    /// Unlinks an entry where it is found, as a read that finds it lapsed does; it may be about to move.
+    pub(crate) fn expire_at(&self, hash: u64, key: u8) -> bool {
+        let guard = pin();
+        let found = self.table.find(hash, |item| item.key == key, &guard).filter(Occupied::unlink);
+        found.map(|found| self.retire(found.as_ptr())).is_some()
+    }
+
     /// Moves what is to be moved, in one step.
     pub(crate) fn step(&self) {
         self.table.step(self, &pin());
@@ -192,15 +203,31 @@ impl Bare {
 
     /// How often a key is stored.
     pub(crate) fn copies(&self, key: u8) -> usize {
+        self.values(key).len()
+    }
+
+    /// The values of a key that a walk over the table meets.
+    pub(crate) fn values(&self, key: u8) -> Vec<u8> {
         let guard: Guard = pin();
         let mut found = Vec::new();
         let mut bins = self.table.bins(&guard);
-        let mut copies = 0;
+        let mut values = Vec::new();
         while bins.next_into(&mut found).is_some() {
             let here = found.drain(..).map(|found| found.entry());
-            copies += here.filter(|item| item.key == key && bins.owns(item.hash)).count();
+            let here = here.filter(|item| item.key == key && bins.owns(item.hash));
+            values.extend(here.map(|item| item.value.read()));
         }
-        copies
+        values
+    }
+
+    /// How many bins had a tail. All that is stored has moved then.
+    pub(crate) fn tails(&self) -> usize {
+        let before = self.retired.lock().unwrap().tails.len();
+        self.table.start_resize(0);
+        while self.table.is_resizing(&pin()) {
+            self.step();
+        }
+        self.retired.lock().unwrap().tails.len() - before
     }
 }
 
@@ -246,7 +273,13 @@ pub(crate) fn both<T: Send + 'static>(
     other: impl FnOnce(&Bare) -> T,
 ) -> (T, T) {
     let theirs = loom::sync::Arc::clone(bare);
-    let thread = loom::thread::spawn(move || one(&theirs));
-    let mine = other(bare);
+    let thread = loom::thread::spawn(move || {
+        let _pinned = pin();
+        one(&theirs)
+    });
+    let mine = {
+        let _pinned = pin();
+        other(bare)
+    };
     (thread.join().unwrap(), mine)
 }

@@ -97,19 +97,20 @@ enum Verb {
 
 /// All that others do while the thread is stopped, to its end.
 fn go_on<S: BuildHasher>(map: &Map<S>, present: u64, verb: Verb, extra: u64) {
+    // What a clear met before it was stopped is gone; what comes now stays, until it goes on.
     let cleared = matches!(verb, Verb::Clear);
     assert!(cleared || (0..present).all(|key| value_of(map, key) == Some(key)), "a present key is missed");
     for key in 1_000..1_000 + extra {
         assert!(matches!(map.insert(Key(key), Value(key)), Inserted::New));
         map.insert(Key(key), Value(key + 1));
-        assert!(cleared || value_of(map, key) == Some(key + 1));
+        assert_eq!(value_of(map, key), Some(key + 1));
     }
     map.insert(Key(SHARED), Value(1));
     map.remove(&Key(SHARED));
     map.insert(Key(SHARED), Value(2));
-    assert!(cleared || value_of(map, SHARED) == Some(2));
+    assert_eq!(value_of(map, SHARED), Some(2));
     for key in 1_000..1_000 + extra {
-        assert_eq!(map.remove(&Key(key)).map(|value| value.0), (!cleared).then_some(key + 1));
+        assert_eq!(map.remove(&Key(key)).map(|value| value.0), Some(key + 1));
     }
     map.purge_expired(10);
     assert!(map.len() as u64 >= if cleared { 0 } else { present + 1 });
@@ -171,7 +172,7 @@ fn stop_everywhere<S: BuildHasher + Sync + Send + Clone>(hasher: S, site: Site, 
             }
         }
     }
-    assert!(stops > 10, "hardly stopped anywhere: {stops} times");
+    assert!(stops > 3, "hardly stopped anywhere: {stops} times");
 }
 
 #[test]

@@ -185,7 +185,11 @@ fn a_drop_gives_all_memory_back_before_it_returns() {
         let full = bytes() - before;
         drop(map);
         let left = bytes() - before;
-        assert!(left <= full / 8, "{left} bytes of {full} are still out");
+        // What the collector notes for a reader who is still there is not the map's.
+        assert!(left <= full / 2, "{left} bytes of {full} are still out");
         drop(pin);
+        (0..50_000).for_each(|key| drop(other.insert(key % 2, key)));
+        let left = bytes() - before;
+        assert!(left <= full / 16, "{left} bytes of {full} are still out when nobody is pinned");
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod peers;
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -73,32 +74,37 @@ pub fn stream(draw: Draw, entries: usize, len: usize, salt: u64) -> Vec<u64> {
 /// Keys read round and round, in slices.
 pub struct Ring {
     keys: Vec<u64>,
-    at: usize,
+    at: Cell<usize>,
+    last: Cell<(usize, usize)>,
 }
 
 impl Ring {
     pub fn new(keys: Vec<u64>) -> Self {
-        Ring { keys, at: 0 }
+        Ring { keys, at: Cell::new(0), last: Cell::new((0, 0)) }
     }
 
     pub fn keys(&self) -> &[u64] {
         &self.keys
     }
 
-    /// Passes the next `count` keys to `batch`, in as few slices as there can be, and times that; returns the last
-    /// slice too.
-    pub fn time(&mut self, count: u64, mut batch: impl FnMut(&[u64])) -> (Duration, &[u64]) {
+    /// The slice that was passed last.
+    pub fn last(&self) -> &[u64] {
+        &self.keys[self.last.get().0..self.last.get().1]
+    }
+
+    /// Passes the next `count` keys to `batch`, in as few slices as there can be, and times that.
+    pub fn time(&self, count: u64, mut batch: impl FnMut(&[u64])) -> Duration {
         let mut left = count as usize;
-        let mut last = 0..0;
         let start = Instant::now();
         while left > 0 {
-            let end = self.keys.len().min(self.at + left);
-            last = self.at..end;
-            batch(&self.keys[last.clone()]);
-            left -= last.len();
-            self.at = if end == self.keys.len() { 0 } else { end };
+            let at = self.at.get();
+            let end = self.keys.len().min(at + left);
+            batch(&self.keys[at..end]);
+            left -= end - at;
+            self.last.set((at, end));
+            self.at.set(end % self.keys.len());
         }
-        (start.elapsed(), &self.keys[last])
+        start.elapsed()
     }
 }
 

@@ -17,12 +17,15 @@ use clap::Parser;
 
 use common::Pin;
 use common::peers::PEERS;
-use measure::{Counting, Series, keep, tidy};
+use measure::{Counting, Series, keep};
 use report::Measurement;
 use workloads::{Case, Seat, Unit, WORKLOADS, Workload};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// After so many rounds all maps are made anew, but not in a quick run.
+const ROUNDS_A_LAY: usize = 3;
 
 /// Measures ttlwheel beside other maps, in one process and in strict alternation.
 #[derive(Parser)]
@@ -151,19 +154,15 @@ fn measure_all(args: &Args) -> Vec<Measurement> {
 }
 
 fn seats(args: &Args, workload: &Workload, entries: usize) -> Vec<Seat> {
-    PEERS
-        .iter()
-        .enumerate()
-        .filter(|(i, peer)| *i == 0 || Args::wants_name(&args.peer, peer.name))
-        .map(|(_, peer)| {
-            tidy();
-            Seat::new(peer, workload.start, entries)
-        })
-        .collect()
+    let peers = PEERS.iter().enumerate();
+    let wanted = peers.filter(|(i, peer)| *i == 0 || Args::wants_name(&args.peer, peer.name));
+    let mut seats: Vec<_> = wanted.map(|(_, peer)| Seat::new(peer)).collect();
+    Seat::lay(&mut seats, workload.start, entries, 0);
+    seats
 }
 
-/// Plays all rounds of a case: in each every seat in turn, the first seat moving on by one each round. One more
-/// round comes before them and does not count.
+/// Plays all rounds of a case: in each every seat in turn, a seat with both ways of pinning twice, the first one moving
+/// on each round. One more round comes before them and does not count.
 fn play(args: &Args, workload: &Workload, seats: &mut [Seat], case: Case) -> Vec<Measurement> {
     let mut chairs: Vec<(usize, Pin, Series)> = Vec::new();
     for (i, seat) in seats.iter().enumerate() {
@@ -176,6 +175,9 @@ fn play(args: &Args, workload: &Workload, seats: &mut [Seat], case: Case) -> Vec
         Unit::Bytes => args.rounds(),
     };
     for round in first..=args.rounds() {
+        if round > 1 && round % ROUNDS_A_LAY == 1 && !args.quick {
+            Seat::lay(seats, workload.start, case.entries, round / ROUNDS_A_LAY);
+        }
         let case = Case { round, ..case };
         let keys = (workload.keys)(&case);
         for turn in 0..chairs.len() {

@@ -107,7 +107,8 @@ pub fn page(measurements: &[Measurement], rounds: usize) -> String {
          One process; within each of {rounds} rounds every peer in turn; the median, in brackets the least and the \
          greatest round, and **in bold our median over theirs** (below 1: we are faster or smaller), pin held against \
          pin held, else a pin an operation. Keys and values are `u64`, the hasher is foldhash (quality) for all. With \
-         two threads the figure is the time an operation takes on each of them.\n\n{}",
+         two threads the figure is the time an operation takes on each of them. Freed memory is kept by \
+         the process, so that no map pays for page faults; but for `--quick`, all maps are made anew every third round.\n\n{}",
         std::env::args()
             .skip(1)
             .filter(|arg| arg != "--bench")

@@ -79,9 +79,24 @@ pub struct Seat {
 }
 
 impl Seat {
-    pub fn new(entry: &'static Entry, start: Start, entries: usize) -> Self {
-        let map = (start != Start::Nothing).then(|| entry.filled(entries));
-        Seat { entry, map, gone: 0, bytes: None }
+    pub fn new(entry: &'static Entry) -> Self {
+        Seat { entry, map: None, gone: 0, bytes: None }
+    }
+
+    /// Gives each seat the map to start with, beginning with the seat `first`.
+    ///
+    /// All old maps go before the new are made, so that each finds other memory than the last time: where a map
+    /// happens to lie, and on what pages, can be worth more than what there is to be compared.
+    pub fn lay(seats: &mut [Seat], start: Start, entries: usize, first: usize) {
+        for seat in &mut *seats {
+            seat.map = None;
+            seat.gone = 0;
+        }
+        for turn in 0..seats.len() {
+            let seat = &mut seats[(first + turn) % seats.len()];
+            tidy();
+            seat.map = (start == Start::Filled).then(|| seat.entry.filled(entries));
+        }
     }
 
     fn map(&self) -> &dyn Batches {

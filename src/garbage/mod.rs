@@ -27,6 +27,10 @@ pub(crate) use pin::{Guard, pin};
 /// Things freed by a write that retires one.
 pub(crate) const FREED_A_STEP: usize = 4;
 
+/// Writes of a thread between two looks at another shard, and how many times as much as in a step is freed then.
+const TURNS_A_VISIT: usize = 16;
+pub(crate) const STEPS_A_VISIT: usize = 8;
+
 pub(crate) struct Garbage {
     /// Made when the first thing is retired.
     shards: AtomicPtr<Box<[CachePadded<Shard>]>>,
@@ -41,6 +45,9 @@ struct Shard {
     /// How many things are in the bag, and in its sealed batches; written by whoever has it.
     len: AtomicUsize,
     sealed: AtomicUsize,
+    /// Counts what the shard's own threads write, about; and the count when another last looked.
+    turns: AtomicUsize,
+    turns_seen: AtomicUsize,
 }
 
 struct Spilt {
@@ -103,10 +110,10 @@ impl Garbage {
         R::default()
     }
 
-    /// Hands out a few things that nobody can reach any more, from the shard after `n`th.
-    pub(crate) fn collect(&self, n: usize, guard: &Guard) -> Free {
+    /// Hands out a few things that nobody can reach any more, from the thread's own shard.
+    pub(crate) fn collect(&self, guard: &Guard) -> Free {
         let Some(shards) = self.existing() else { return Free::default() };
-        let shard = &shards[n % shards.len()];
+        let shard = &shards[thread_number() % shards.len()];
         // Relaxed: a hint; the bag decides.
         if shard.sealed.load(Ordering::Relaxed) == 0 && self.spill.load(Ordering::Relaxed).is_null() {
             return Free::default();
@@ -116,7 +123,24 @@ impl Garbage {
         taken.hand_out()
     }
 
-    /// Starts the grace period of all that was retired so far, and hands out a few things.
+    /// Counts a write of this thread. Now and then it names another shard, whose threads may be gone, to be looked
+    /// after by [`Garbage::flush`].
+    pub(crate) fn turn(&self) -> Option<usize> {
+        let shards = self.existing()?;
+        let own = &shards[thread_number() % shards.len()];
+        // Relaxed, all: what is lost of a count makes a visit come later, or to a shard that could do without.
+        let turns = own.turns.load(Ordering::Relaxed).wrapping_add(1);
+        own.turns.store(turns, Ordering::Relaxed);
+        if turns % TURNS_A_VISIT != 0 {
+            return None;
+        }
+        let other = turns / TURNS_A_VISIT % shards.len();
+        let turns = shards[other].turns.load(Ordering::Relaxed);
+        let idle = shards[other].turns_seen.swap(turns, Ordering::Relaxed) == turns;
+        (idle && shards[other].len.load(Ordering::Relaxed) > 0).then_some(other)
+    }
+
+    /// Starts the grace period of all that is in a shard, and hands out a few things.
     pub(crate) fn flush(&self, n: usize, guard: &Guard) -> Free {
         let Some(shards) = self.existing() else { return Free::default() };
         let Some(mut taken) = shards[n % shards.len()].take() else { return Free::default() };

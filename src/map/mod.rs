@@ -203,7 +203,7 @@ where
             let Some(old) = self.table.insert(hash, new.as_ptr(), is, &upkeep, guard) else {
                 new.publish();
                 self.walk.note(deadline);
-                upkeep.pay(hash);
+                upkeep.pay();
                 return Inserted::New;
             };
             let was_live = judge(old.entry(), now);
@@ -216,7 +216,7 @@ where
         };
         old.map(|old| {
             // SAFETY: replaced by this very call.
-            unsafe { upkeep.pay_and_retire(old.as_ptr(), hash) };
+            unsafe { upkeep.pay_and_retire(old.as_ptr()) };
             old.entry()
         })
     }
@@ -235,7 +235,7 @@ where
             let was_live = judge(found.entry(), now);
             if found.unlink() {
                 // SAFETY: unlinked by this very call.
-                unsafe { upkeep.pay_and_retire(found.as_ptr(), hash) };
+                unsafe { upkeep.pay_and_retire(found.as_ptr()) };
                 upkeep.freed(hash);
                 return was_live.then_some(found.entry());
             }

@@ -11,8 +11,8 @@ use super::iter::Entries;
 use super::{Now, TtlMap, judge};
 use crate::clock::{EXPIRED, NEVER};
 use crate::entry::Entry;
-use crate::garbage::{Free, Guard, Retired, pin};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering, thread_number};
+use crate::garbage::{Free, Guard, Retired, STEPS_A_VISIT, pin};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use crate::table::{Array, Host, Tail};
 
 /// What [`TtlMap::purge_expired`] did.
@@ -52,9 +52,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
 
 impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// Pays the upkeep of a write that retired nothing.
-    pub(super) fn pay(&self, hash: u64) {
+    pub(super) fn pay(&self) {
         self.map.table.step(self, self.guard);
-        self.map.free(self.map.garbage.collect(shard_for(hash), self.guard));
+        self.map.free(self.map.garbage.collect(self.guard));
+        self.look_around();
     }
 
     /// Retires an entry, and pays the upkeep of the write that unlinked it.
@@ -66,12 +67,21 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// It was reachable through its slot word alone, in one bin (or tail) at a time: the word was swung away from it,
     /// and a copy of the word in a moved bin's frozen line is found only by threads that came to that bin before it
     /// moved. They, and all who hold a reference, were pinned before this call, which is what the grace period waits for.
-    pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>, hash: u64) {
+    pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>) {
         self.map.table.step(self, self.guard);
         self.map.free(self.map.garbage.exchange(tagged(entry, ENTRY), self.guard));
-        // Now and then look after a shard whose own threads may be gone.
-        if hash >> 60 == 0 {
-            self.pay(hash);
+        self.look_around();
+    }
+
+    /// Now and then frees what threads have retired that don't write any more.
+    fn look_around(&self) {
+        let Some(shard) = self.map.garbage.turn() else { return };
+        for _ in 0..STEPS_A_VISIT {
+            let free = self.map.garbage.flush(shard, self.guard);
+            if free.is_empty() {
+                return;
+            }
+            self.map.free(free);
         }
     }
 
@@ -85,11 +95,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
 
 fn tagged<T>(pointer: *mut T, kind: usize) -> Retired {
     pointer.map_addr(|address| address | kind).cast()
-}
-
-fn shard_for(hash: u64) -> usize {
-    // Mostly the thread's own; now and then any, as some shard's threads may be gone.
-    if hash >> 60 == 0 { (hash >> 50) as usize } else { thread_number() }
 }
 
 impl<K, V, S> TtlMap<K, V, S> {
@@ -289,7 +294,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             while let Some(found) = there {
                 if found.unlink() {
                     // SAFETY: unlinked by this very call.
-                    unsafe { upkeep.pay_and_retire(found.as_ptr(), hash) };
+                    unsafe { upkeep.pay_and_retire(found.as_ptr()) };
                     upkeep.freed(hash);
                     break;
                 }
@@ -311,7 +316,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let (mut idle, mut freed) = (0, 0);
         while idle < self.garbage.shard_count() && freed < budget {
             let Some(shard) = shards.next() else { break };
-            let free = self.garbage.collect(shard, &pin());
+            let free = self.garbage.flush(shard, &pin());
             idle = if free.is_empty() { idle + 1 } else { 0 };
             freed += free.len();
             self.free(free);
