@@ -297,11 +297,14 @@ fn writes_to_both_bins_survive_their_being_put_together() {
     });
 }
 
-/// A sealed bin, with `keys` from 1 on of which the first three stand in its slots, and a resize begun to one bin again.
-fn sealed(keys: u8) -> loom::sync::Arc<Bare> {
+/// A sealed bin whose slots are empty, with keys 4 to `last` in its tail, and a resize begun to one bin again.
+fn sealed(last: u8) -> loom::sync::Arc<Bare> {
     let bare = Bare::new();
-    for key in 1..=keys {
+    for key in 1..=last {
         bare.put(key, 10 * key);
+    }
+    for key in 1..4 {
+        bare.remove(key);
     }
     bare.table.start_resize(0);
     bare
@@ -309,7 +312,7 @@ fn sealed(keys: u8) -> loom::sync::Arc<Bare> {
 
 #[test]
 fn key_appended_while_its_bin_moves_is_there() {
-    check("append/move of a sealed bin", Some(3), || {
+    check("append/move of a tail", Some(3), || {
         let bare = sealed(4);
         both(
             &bare,
@@ -319,7 +322,7 @@ fn key_appended_while_its_bin_moves_is_there() {
                 Put::New
             },
         );
-        for key in 1..=5 {
+        for key in 4..=5 {
             assert_eq!((bare.copies(key), bare.get(key)), (1, Some(10 * key)));
         }
     });
@@ -327,7 +330,7 @@ fn key_appended_while_its_bin_moves_is_there() {
 
 #[test]
 fn value_replaced_in_a_tail_survives_the_move() {
-    check("replace in a tail/move", Some(3), || {
+    check("replace/move of a tail", Some(3), || {
         let bare = sealed(4);
         let (put, _) = both(
             &bare,
@@ -337,22 +340,38 @@ fn value_replaced_in_a_tail_survives_the_move() {
                 Put::New
             },
         );
-        assert_eq!((put, bare.copies(4), bare.get(4)), (Put::Replaced(40), 1, Some(41)));
+        assert_eq!((put, bare.values(4), bare.get(4)), (Put::Replaced(40), vec![41], Some(41)));
+    });
+}
+
+#[test]
+fn key_in_a_tail_is_never_missed_while_its_bin_moves() {
+    check("get/move of a tail", Some(4), || {
+        let bare = sealed(4);
+        let (seen, _) = both(
+            &bare,
+            |bare| bare.get(4),
+            |bare| {
+                bare.step();
+                None
+            },
+        );
+        assert_eq!(seen, Some(40));
     });
 }
 
 #[test]
 fn two_movers_retire_a_tail_once() {
-    check("move/move of a sealed bin", Some(3), || {
+    check("move/move of a tail", Some(3), || {
         let bare = sealed(4);
         both(&bare, |bare| bare.table.move_all(bare), |bare| bare.table.move_all(bare));
-        assert_eq!((bare.copies(3), bare.copies(4)), (1, 1));
+        assert_eq!((bare.copies(4), bare.get(4)), (1, Some(40)));
     });
 }
 
 #[test]
 fn tail_rebuilt_while_its_bin_moves_loses_nothing() {
-    check("tail rebuild/move", Some(2), || {
+    check("tail rebuild/move", Some(3), || {
         let bare = sealed(5);
         both(
             &bare,
@@ -362,7 +381,22 @@ fn tail_rebuilt_while_its_bin_moves_loses_nothing() {
                 Put::New
             },
         );
-        for key in 1..=6 {
+        for key in 4..=6 {
+            assert_eq!((bare.copies(key), bare.get(key)), (1, Some(10 * key)));
+        }
+    });
+}
+
+#[test]
+fn four_keys_move_to_a_tail_once() {
+    check("move/move to a tail", Some(2), || {
+        let bare = Bare::new();
+        for key in 1..=4 {
+            bare.put(key, 10 * key);
+        }
+        bare.table.start_resize(0);
+        both(&bare, |bare| bare.table.move_all(bare), |bare| bare.table.move_all(bare));
+        for key in 1..=4 {
             assert_eq!((bare.copies(key), bare.get(key)), (1, Some(10 * key)));
         }
     });

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::hash::{BuildHasher, Hash};
+use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::iter::Entries;
@@ -126,14 +127,32 @@ impl<K, V, S> TtlMap<K, V, S> {
 unsafe fn free_one<K, V>(thing: Retired) -> std::thread::Result<()> {
     let kind = thing.addr() & KIND;
     let thing = thing.map_addr(|address| address & !KIND);
-    // SAFETY: made by `Box::into_raw` of the kind that the low bits tell.
-    catch_unwind(AssertUnwindSafe(|| unsafe {
+    // SAFETY: made by `Box::into_raw` of the kind that the low bits tell; likewise below.
+    unsafe {
         match kind {
             TAIL => drop(Box::from_raw(thing.cast::<Tail<Entry<K, V>>>())),
             ARRAY => drop(Box::from_raw(thing.cast::<Array<Entry<K, V>>>())),
-            _ => drop(Box::from_raw(thing.cast::<Entry<K, V>>())),
+            _ => return drop_entry(Box::from_raw(thing.cast::<Entry<K, V>>())),
         }
-    }))
+    }
+    Ok(())
+}
+
+/// Drops key and value, each whatever the other's destructor does.
+fn drop_entry<K, V>(entry: Box<Entry<K, V>>) -> std::thread::Result<()> {
+    if !needs_drop::<Entry<K, V>>() {
+        return Ok(());
+    }
+    let Entry { key, value, .. } = *entry;
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(key)));
+    match (dropped, catch_unwind(AssertUnwindSafe(|| drop(value)))) {
+        (Err(first), Err(second)) => {
+            discard(second);
+            Err(first)
+        }
+        (dropped, Ok(())) => dropped,
+        (Ok(()), panicked) => panicked,
+    }
 }
 
 /// Lets a destructor's panic end here.

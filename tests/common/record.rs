@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -137,10 +138,13 @@ impl<B: Subject> Worker<'_, B> {
     }
 }
 
-/// A barrier that wakes all threads within nanoseconds where there is a core for each, so that they do overlap.
+/// A barrier that lets all threads go within nanoseconds where there is a core for each, so that they do overlap;
+/// where there is not, it soon lets the others run.
 #[derive(Default)]
 struct Line {
     arrived: AtomicU64,
+    asleep: Mutex<()>,
+    full: Condvar,
 }
 
 impl Line {
@@ -148,14 +152,23 @@ impl Line {
     fn wait(&self, threads: usize) -> bool {
         let threads = threads as u64;
         let place = self.arrived.fetch_add(1, Ordering::SeqCst);
-        let full = (place / threads + 1) * threads;
-        for spins in 0u64.. {
-            if self.arrived.load(Ordering::SeqCst) >= full {
-                break;
-            }
-            if spins % 64 < 63 { std::hint::spin_loop() } else { thread::yield_now() }
+        let goal = (place / threads + 1) * threads;
+        if place + 1 == goal {
+            drop(self.asleep.lock().unwrap());
+            self.full.notify_all();
+            return true;
         }
-        place + 1 == full
+        let is_full = || self.arrived.load(Ordering::SeqCst) >= goal;
+        if !(0..2_000).any(|_| {
+            is_full() || {
+                std::hint::spin_loop();
+                false
+            }
+        }) {
+            let asleep = self.asleep.lock().unwrap();
+            drop(self.full.wait_while(asleep, |_| !is_full()).unwrap());
+        }
+        false
     }
 }
 
