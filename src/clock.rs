@@ -47,9 +47,10 @@ pub struct Clock {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// The raw coarse reading that belongs to the origin, rounded so that coarse time is never ahead.
+    /// A raw reading from just after the origin, so that coarse time is never ahead, and how far coarse time may lag.
     Hybrid {
         raw_origin: u64,
+        lag: u64,
     },
     Exact,
     /// The raw boot-time reading at the origin.
@@ -75,11 +76,16 @@ impl Clock {
     /// assert!(clock.now() >= before);
     /// ```
     pub fn hybrid() -> Self {
+        let before = system::monotonic();
         let origin = Instant::now();
-        // Read after the origin, so that coarse time minus this is never ahead of exact time minus the origin.
-        match system::monotonic() {
-            Some(raw_origin) => Clock { origin, kind: Kind::Hybrid { raw_origin } },
-            None => Clock { origin, kind: Kind::Exact },
+        match (before, system::monotonic()) {
+            // Coarse time minus a reading from after the origin is never ahead of exact time minus the origin, and
+            // lags by what passed between the readings, however long this thread was stopped there.
+            (Some(before), Some(after)) => {
+                let lag = COARSE_LAG.saturating_add(after.saturating_sub(before));
+                Clock { origin, kind: Kind::Hybrid { raw_origin: after, lag } }
+            }
+            _ => Clock { origin, kind: Kind::Exact },
         }
     }
 
@@ -141,9 +147,9 @@ impl Clock {
     /// A reading good for judging any number of entries.
     #[inline]
     pub(crate) fn read(&self) -> Reading {
-        if let Kind::Hybrid { raw_origin } = self.kind {
+        if let Kind::Hybrid { raw_origin, lag } = self.kind {
             if let Some(raw) = system::monotonic_coarse() {
-                return Reading::new(raw.saturating_sub(raw_origin).min(LATEST), COARSE_LAG);
+                return Reading::new(raw.saturating_sub(raw_origin).min(LATEST), lag);
             }
         }
         self.read_exact()

@@ -62,10 +62,6 @@ pub(crate) struct Free {
 }
 
 impl Free {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.things.iter().flatten().count()
     }

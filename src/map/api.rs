@@ -1,14 +1,15 @@
 //! The verbs on the map itself: each pins, does what [`Pinned`] does, and hands out guards.
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use equivalent::Equivalent;
 
 use super::iter::Entries;
+use super::pinned::Hold;
 use super::{Builder, Inserted, Iter, Lifetime, Pinned, Ref, TtlMap};
 use crate::clock::{Clock, Deadline};
-use crate::entry::Entry;
 use crate::garbage::pin;
 
 impl<K, V> TtlMap<K, V, RandomState> {
@@ -153,9 +154,8 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let pinned = self.pin();
-        // SAFETY: found under the pin whose guard goes with it.
-        let entry = unsafe { unbound(pinned.find(key)?) };
-        Some(Ref::new(entry, pinned.guard))
+        let entry = NonNull::from(pinned.find(key)?);
+        Some(Ref::new(entry, Hold::Own(pinned.guard)))
     }
 
     /// Returns the live value of a key, under a guard that also shows the key as it is stored.
@@ -257,9 +257,8 @@ where
 
     fn put_ref(&self, key: K, value: V, lifetime: Lifetime) -> Inserted<Ref<'_, K, V>> {
         let pinned = self.pin();
-        // SAFETY: found under the pin whose guard goes with it.
-        let outcome = pinned.put(key, value, lifetime).map(|old| unsafe { unbound(old) });
-        outcome.map(|old| Ref::new(old, pinned.guard))
+        let outcome = pinned.put(key, value, lifetime).map(NonNull::from);
+        outcome.map(|old| Ref::new(old, Hold::Own(pinned.guard)))
     }
 
     /// Removes a key; returns its value if that was live. See [`Pinned::remove`].
@@ -275,9 +274,8 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let pinned = self.pin();
-        // SAFETY: found under the pin whose guard goes with it.
-        let entry = unsafe { unbound(pinned.take(key)?) };
-        Some(Ref::new(entry, pinned.guard))
+        let entry = NonNull::from(pinned.take(key)?);
+        Some(Ref::new(entry, Hold::Own(pinned.guard)))
     }
 
     /// As [`remove`](TtlMap::remove): the guard also shows the key as it was stored.
@@ -405,14 +403,4 @@ where
     pub fn clear(&self) {
         self.remove_all();
     }
-}
-
-/// Lets go of the pin's lifetime.
-///
-/// # Safety
-///
-/// The entry must be held by a guard, older than the finding of it, for as long as the result is used.
-unsafe fn unbound<'m, K, V>(entry: &Entry<K, V>) -> &'m Entry<K, V> {
-    // SAFETY: by the contract.
-    unsafe { &*std::ptr::from_ref(entry) }
 }

@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::ptr::NonNull;
+use std::rc::Rc;
 
+use super::pinned::Hold;
+use super::sweep::Upkeep;
 use super::{Pinned, Ref, TtlMap};
 use crate::clock::{Reading, Verdict};
 use crate::entry::Entry;
 use crate::garbage::{Guard, pin};
-use crate::table::{Bins, Occupied, Purity};
+use crate::table::{Bins, Occupied};
 
 /// The walk under both iterators and the counts.
 pub(super) struct Entries<'g, K, V, S> {
-    map: &'g TtlMap<K, V, S>,
+    upkeep: Upkeep<'g, K, V, S>,
     bins: Bins<'g, Entry<K, V>>,
     /// Entries of the bin where the walk stands, the next one last.
     found: Vec<Occupied<'g, Entry<K, V>>>,
@@ -19,7 +23,7 @@ pub(super) struct Entries<'g, K, V, S> {
 
 impl<'g, K: Hash + Eq, V, S: BuildHasher> Entries<'g, K, V, S> {
     pub(super) fn new(map: &'g TtlMap<K, V, S>, guard: &'g Guard) -> Self {
-        Entries { map, bins: map.table.bins(guard), found: Vec::new() }
+        Entries { upkeep: Upkeep { map, guard }, bins: map.table.bins(guard), found: Vec::new() }
     }
 }
 
@@ -28,10 +32,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Iterator for Entries<'g, K, V, S> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.found.is_empty() {
-            if self.bins.next_into(&mut self.found)? == Purity::Mixed {
-                let (map, bins) = (self.map, &self.bins);
-                self.found.retain(|found| bins.owns(map.hash(&found.entry().key)));
-            }
+            self.bins.next_into(&mut self.found, &self.upkeep)?;
         }
         self.found.pop()
     }
@@ -68,20 +69,20 @@ impl<K, V, S> fmt::Debug for PinnedIter<'_, K, V, S> {
     }
 }
 
-/// The live entries of a map, each under a guard of its own; see [`TtlMap::iter`].
+/// The live entries of a map, each under a guard; see [`TtlMap::iter`].
 pub struct Iter<'m, K, V, S> {
     inner: PinnedIter<'m, K, V, S>,
-    /// Declared last, so dropped last: what `inner` holds was found under it.
-    _guard: Box<Guard>,
+    /// Declared last, so dropped last: what `inner` holds was found under it. What is handed out has a share in it, as
+    /// a second guard need not hold what was found under the first (in a thread that is at its end it doesn't).
+    guard: Rc<Guard>,
 }
 
 impl<'m, K: Hash + Eq, V, S: BuildHasher> Iter<'m, K, V, S> {
     pub(super) fn new(map: &'m TtlMap<K, V, S>) -> Self {
-        let guard = Box::new(pin());
-        // SAFETY: the guard stays where it is, in its box, for as long as `inner` is used, and `inner` gives nothing
-        // out that a further guard of this thread's doesn't hold.
-        let inner = PinnedIter::new(map, unsafe { &*std::ptr::from_ref(&*guard) });
-        Iter { inner, _guard: guard }
+        let guard = Rc::new(pin());
+        // SAFETY: the guard stays where it is for as long as `inner` is used, which gives nothing out but by `next`.
+        let inner = PinnedIter::new(map, unsafe { &*Rc::as_ptr(&guard) });
+        Iter { inner, guard }
     }
 }
 
@@ -90,8 +91,7 @@ impl<'m, K: Hash + Eq, V, S: BuildHasher> Iterator for Iter<'m, K, V, S> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.inner.next_live()?;
-        // The thread is pinned all along, so that a second guard holds what was found under the first.
-        Some(Ref::new(entry, pin()))
+        Some(Ref::new(NonNull::from(entry), Hold::Shared(Rc::clone(&self.guard))))
     }
 }
 

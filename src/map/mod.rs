@@ -20,10 +20,10 @@ pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
 pub use sweep::Purged;
 
-use crate::clock::{Clock, NEVER, Reading, Verdict};
+use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
 use crate::entry::Entry;
 use crate::garbage::{Garbage, Guard};
-use crate::table::{Occupied, Table, fits};
+use crate::table::{Table, fits};
 use sweep::{Upkeep, Walk};
 
 /// A concurrent map whose entries expire.
@@ -153,29 +153,46 @@ where
         mix(self.hasher.hash_one(key))
     }
 
-    /// The story of get: find, judge.
+    /// The story of get: find, judge. Returns the entry with the deadline by which it was judged live.
     #[inline]
-    fn find_live<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
+    fn find_live<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<(&'g Entry<K, V>, u64)>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
         let found = self.table.find(hash, |entry| key.equivalent(&entry.key), guard)?.entry();
-        if now.is_surely_live(found.deadline()) || judge(found, now) {
-            return Some(found);
+        let deadline = found.deadline();
+        if now.is_surely_live(deadline) {
+            return Some((found, deadline));
         }
-        self.unlink_lapsed(hash, found, guard);
-        None
+        self.find_near(hash, found, |entry| key.equivalent(&entry.key), now, guard)
     }
 
-    /// The rest of the story for an entry that has lapsed: it leaves, and its memory is on its way back.
+    /// The rest of the story for an entry that has lapsed, or is about to: what has lapsed leaves, and its memory is on
+    /// its way back.
     #[cold]
-    fn unlink_lapsed(&self, hash: u64, lapsed: &Entry<K, V>, guard: &Guard) {
-        // It may be gone or replaced by now: only this very entry will do.
-        let found = self.table.find(hash, |entry| std::ptr::eq(entry, lapsed), guard);
-        if let Some(found) = found.filter(Occupied::unlink) {
-            // SAFETY: unlinked by this very call.
-            unsafe { self.retire(found.as_ptr(), guard) };
+    fn find_near<'g>(
+        &self,
+        hash: u64,
+        mut found: &'g Entry<K, V>,
+        mut is: impl FnMut(&Entry<K, V>) -> bool,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Option<(&'g Entry<K, V>, u64)> {
+        let upkeep = Upkeep { map: self, guard };
+        loop {
+            if let Some(deadline) = judge(found, now) {
+                return Some((found, deadline));
+            }
+            // The clock may have been read after the find: another value may stand there since, and it is live.
+            let there = self.table.find_mut(hash, &mut is, &upkeep, guard)?;
+            if !std::ptr::eq(there.entry(), found) {
+                found = there.entry();
+            } else if there.unlink() {
+                // SAFETY: unlinked by this very call.
+                unsafe { self.retire(there.as_ptr(), guard) };
+                return None;
+            }
         }
     }
 
@@ -196,6 +213,8 @@ where
             Lifetime::Until(deadline) => deadline,
             Lifetime::Forever => NEVER,
         };
+        // What is over from the start must not be read by those whose clock reading is older.
+        let deadline = if deadline <= reading.floor { EXPIRED } else { deadline };
         let new = Unpublished::new(Entry::new(key, value, hash, deadline));
         let upkeep = Upkeep { map: self, guard };
         let old = loop {
@@ -206,7 +225,7 @@ where
                 upkeep.pay();
                 return Inserted::New;
             };
-            let was_live = judge(old.entry(), now);
+            let was_live = judge(old.entry(), now).is_some();
             if old.replace(new.as_ptr()) {
                 new.publish();
                 self.walk.note(deadline);
@@ -232,7 +251,7 @@ where
         loop {
             let is = |entry: &Entry<K, V>| key.equivalent(&entry.key);
             let found = self.table.find_mut(hash, is, &upkeep, guard)?;
-            let was_live = judge(found.entry(), now);
+            let was_live = judge(found.entry(), now).is_some();
             if found.unlink() {
                 // SAFETY: unlinked by this very call.
                 unsafe { upkeep.pay_and_retire(found.as_ptr()) };
@@ -243,16 +262,16 @@ where
     }
 }
 
-/// Whether an entry is live; if not, nobody will say otherwise any more.
+/// The deadline of a live entry; if it isn't live, nobody will say otherwise any more.
 #[cold]
-fn judge<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> bool {
+fn judge<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> Option<u64> {
     loop {
         let deadline = entry.deadline();
         if now.is_live(deadline) {
-            return true;
+            return Some(deadline);
         }
         if entry.lapse(deadline) {
-            return false;
+            return None;
         }
     }
 }
@@ -271,9 +290,9 @@ struct Unpublished<K, V>(*mut Entry<K, V>);
 
 impl<K, V> Unpublished<K, V> {
     fn new(entry: Entry<K, V>) -> Self {
-        let entry = Box::into_raw(Box::new(entry));
-        assert!(fits(entry), "addresses of more than 48 bits are not supported");
-        Unpublished(entry)
+        let new = Unpublished(Box::into_raw(Box::new(entry)));
+        assert!(fits(new.0), "addresses of more than 48 bits are not supported");
+        new
     }
 
     fn entry(&self) -> &Entry<K, V> {

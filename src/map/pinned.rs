@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::marker::PhantomData;
 use std::ops::Deref;
+use std::ptr::NonNull;
+use std::rc::Rc;
 use std::time::Duration;
 
 use equivalent::Equivalent;
@@ -55,7 +58,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.map.find_live(key, &self.now, &self.guard)
+        self.map.find_live(key, &self.now, &self.guard).map(|(entry, _)| entry)
     }
 
     pub(super) fn put(&self, key: K, value: V, lifetime: Lifetime) -> Inserted<&Entry<K, V>> {
@@ -234,10 +237,9 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let now = self.now.exactly();
-        let deadline = self.find(key)?.deadline();
-        match deadline {
+        match self.map.find_live(key, &self.now, &self.guard)?.1 {
             NEVER => Some(Duration::MAX),
-            _ => Some(Duration::from_nanos(deadline.saturating_sub(now.floor))),
+            deadline => Some(Duration::from_nanos(deadline.saturating_sub(now.floor))),
         }
     }
 
@@ -256,7 +258,8 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.find(key).map(|entry| self.map.clock.deadline(entry.deadline()))
+        let (_, deadline) = self.map.find_live(key, &self.now, &self.guard)?;
+        Some(self.map.clock.deadline(deadline))
     }
 
     /// Walks over the entries that are live now, in no order, as of one instant: that of this call.
@@ -322,15 +325,27 @@ where
 /// assert_eq!((*found.key(), found.value().as_str()), ("a", "one"));
 /// ```
 pub struct Ref<'m, K, V> {
-    entry: &'m Entry<K, V>,
-    _guard: Guard,
+    /// Not a reference: it may not be claimed to be good until the very end of the guard's drop.
+    entry: NonNull<Entry<K, V>>,
+    _guard: Hold,
+    _map: PhantomData<&'m Entry<K, V>>,
+}
+
+/// What keeps a found entry from being freed: the guard under which it was found, or a share in it.
+pub(super) enum Hold {
+    Own(#[expect(dead_code, reason = "held for its drop")] Guard),
+    Shared(#[expect(dead_code, reason = "held for its drop")] Rc<Guard>),
 }
 
 impl<'m, K, V> Ref<'m, K, V> {
-    /// `entry` must have been found while the thread was pinned, and be held by `guard` since then; it may be claimed
-    /// to live as long as the map, as nothing but the reference under the guard is handed out.
-    pub(super) fn new(entry: &'m Entry<K, V>, guard: Guard) -> Self {
-        Ref { entry, _guard: guard }
+    /// A reference to an entry that was found under this very guard.
+    pub(super) fn new(entry: NonNull<Entry<K, V>>, guard: Hold) -> Self {
+        Ref { entry, _guard: guard, _map: PhantomData }
+    }
+
+    fn entry(&self) -> &Entry<K, V> {
+        // SAFETY: found under the guard, which is still held; the map outlives both.
+        unsafe { self.entry.as_ref() }
     }
 
     /// The key as it is stored.
@@ -341,7 +356,7 @@ impl<'m, K, V> Ref<'m, K, V> {
     /// assert_eq!(*map.get("a").unwrap().key(), "a");
     /// ```
     pub fn key(&self) -> &K {
-        &self.entry.key
+        &self.entry().key
     }
 
     /// The value.
@@ -352,7 +367,7 @@ impl<'m, K, V> Ref<'m, K, V> {
     /// assert_eq!(*map.get("a").unwrap().value(), 1);
     /// ```
     pub fn value(&self) -> &V {
-        &self.entry.value
+        &self.entry().value
     }
 }
 

@@ -4,17 +4,18 @@
 //! [`FREED_A_STEP`](crate::garbage) things; both constants are small, and neither depends on how much there is to do.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hash};
 use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::iter::Entries;
 use super::{Now, TtlMap, judge};
-use crate::clock::{EXPIRED, NEVER};
+use crate::clock::NEVER;
 use crate::entry::Entry;
-use crate::garbage::{Free, Guard, Retired, STEPS_A_VISIT, pin};
+use crate::garbage::{Free, Garbage, Guard, Retired, STEPS_A_VISIT, pin};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
-use crate::table::{Array, Host, Tail};
+use crate::table::{Array, Host, Occupied, Tail};
 
 /// What [`TtlMap::purge_expired`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
 impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// Pays the upkeep of a write that retired nothing.
     pub(super) fn pay(&self) {
-        self.map.table.step(self, self.guard);
-        self.map.free(self.map.garbage.collect(self.guard));
+        self.step();
+        self.map.free(|garbage| garbage.collect(self.guard));
         self.look_around();
     }
 
@@ -69,21 +70,49 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// and a copy of the word in a moved bin's frozen line is found only by threads that came to that bin before it
     /// moved. They, and all who hold a reference, were pinned before this call, which is what the grace period waits for.
     pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>) {
-        self.map.table.step(self, self.guard);
-        self.map.free(self.map.garbage.exchange(tagged(entry, ENTRY), self.guard));
+        let entry = tagged(entry, ENTRY);
+        if is_freeing() {
+            self.map.garbage.retire(entry, self.guard);
+        } else {
+            self.map.free(|garbage| garbage.exchange(entry, self.guard));
+        }
+        self.step();
         self.look_around();
+    }
+
+    /// Moves a few bins of a resize, if one is under way.
+    pub(super) fn step(&self) {
+        if self.map.table.is_resizing(self.guard) {
+            // The write is done by now: a panic of some other key's hash is not its caller's.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.map.table.step(self, self.guard))) {
+                discard(panic);
+            }
+        }
     }
 
     /// Now and then frees what threads have retired that don't write any more.
     fn look_around(&self) {
         let Some(shard) = self.map.garbage.turn() else { return };
         for _ in 0..STEPS_A_VISIT {
-            let free = self.map.garbage.flush(shard, self.guard);
-            if free.is_empty() {
+            if self.map.free(|garbage| garbage.flush(shard, self.guard)) == 0 {
                 return;
             }
-            self.map.free(free);
         }
+    }
+
+    /// Unlinks and retires an entry, wherever it has moved meanwhile; false if it is gone.
+    fn unlink<'g>(&'g self, mut found: Occupied<'g, Entry<K, V>>) -> bool {
+        let hash = self.hash_of(found.entry());
+        let same = found.as_ptr();
+        while !found.unlink() {
+            // It was replaced or removed, or is being moved: then it is moved first, and found again.
+            let is = |entry: &Entry<K, V>| std::ptr::eq(entry, same);
+            let Some(there) = self.map.table.find_mut(hash, is, self, self.guard) else { return false };
+            found = there;
+        }
+        // SAFETY: unlinked by this very call.
+        unsafe { self.map.retire(same, self.guard) };
+        true
     }
 
     /// A slot was freed: one in 64 times see whether the table is too large by now.
@@ -108,14 +137,49 @@ impl<K, V, S> TtlMap<K, V, S> {
         self.garbage.retire(tagged(entry, ENTRY), guard);
     }
 
-    fn free(&self, free: Free) {
-        for thing in free.into_iter() {
-            // SAFETY: handed out once, after its grace period.
-            let freed = unsafe { free_one::<K, V>(thing) };
-            if let Err(panic) = freed {
-                discard(panic);
+    /// Frees what `of` hands out; returns how much. Does nothing inside a destructor that such a call runs: what that
+    /// one retires waits for the next write, as else collections would nest without end.
+    fn free(&self, of: impl FnOnce(&Garbage) -> Free) -> usize {
+        if is_freeing() {
+            return 0;
+        }
+        let free = of(&self.garbage);
+        let freed = free.len();
+        if freed > 0 {
+            let _freeing = Freeing::begin();
+            for thing in free.into_iter() {
+                // SAFETY: handed out once, after its grace period.
+                if let Err(panic) = unsafe { free_one::<K, V>(thing) } {
+                    discard(panic);
+                }
             }
         }
+        freed
+    }
+}
+
+std::thread_local! {
+    static FREEING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in a destructor that upkeep runs.
+fn is_freeing() -> bool {
+    FREEING.with(Cell::get)
+}
+
+struct Freeing(());
+
+impl Freeing {
+    fn begin() -> Self {
+        // Models don't re-enter, and their threads share this one.
+        FREEING.with(|freeing| freeing.set(!cfg!(ttl_loom)));
+        Freeing(())
+    }
+}
+
+impl Drop for Freeing {
+    fn drop(&mut self) {
+        FREEING.with(|freeing| freeing.set(false));
     }
 }
 
@@ -132,18 +196,18 @@ unsafe fn free_one<K, V>(thing: Retired) -> std::thread::Result<()> {
         match kind {
             TAIL => drop(Box::from_raw(thing.cast::<Tail<Entry<K, V>>>())),
             ARRAY => drop(Box::from_raw(thing.cast::<Array<Entry<K, V>>>())),
-            _ => return drop_entry(Box::from_raw(thing.cast::<Entry<K, V>>())),
+            _ => return drop_entry(*Box::from_raw(thing.cast::<Entry<K, V>>())),
         }
     }
     Ok(())
 }
 
 /// Drops key and value, each whatever the other's destructor does.
-fn drop_entry<K, V>(entry: Box<Entry<K, V>>) -> std::thread::Result<()> {
+fn drop_entry<K, V>(entry: Entry<K, V>) -> std::thread::Result<()> {
     if !needs_drop::<Entry<K, V>>() {
         return Ok(());
     }
-    let Entry { key, value, .. } = *entry;
+    let Entry { key, value, .. } = entry;
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(key)));
     match (dropped, catch_unwind(AssertUnwindSafe(|| drop(value)))) {
         (Err(first), Err(second)) => {
@@ -249,8 +313,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     /// ```
     pub fn purge_expired(&self, budget: usize) -> Purged {
         let purged = self.purge_entries(budget);
-        let freed = self.give_back(budget);
-        Purged { more: purged.more || freed, ..purged }
+        let unfreed = self.give_back(budget);
+        Purged { more: purged.more || unfreed, ..purged }
     }
 
     fn purge_entries(&self, budget: usize) -> Purged {
@@ -272,29 +336,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let (mut removed, mut looked_at, mut visited, mut ended) = (0, 0, 0, false);
         let mut entries = Vec::new();
         while looked_at < budget.max(1) {
-            entries.clear();
-            if bins.next_into(&mut entries).is_none() {
+            if bins.next_into(&mut entries, &upkeep).is_none() {
                 ended = true;
                 break;
             }
             visited += 1;
             looked_at += entries.len().max(1);
-            for found in &entries {
-                if judge(found.entry(), &now) {
-                    self.walk.note(found.entry().deadline());
-                } else if found.unlink() {
-                    // SAFETY: unlinked by this very call.
-                    unsafe { self.retire(found.as_ptr(), guard) };
-                    removed += 1;
-                } else {
-                    // Being moved, or gone already.
-                    self.walk.note(EXPIRED);
+            for found in entries.drain(..) {
+                match judge(found.entry(), &now) {
+                    Some(deadline) => self.walk.note(deadline),
+                    None => removed += usize::from(upkeep.unlink(found)),
                 }
             }
         }
         self.walk.next_bin.store(if ended { 0 } else { start + visited }, Ordering::Relaxed);
         for _ in 0..=visited {
-            self.table.step(&upkeep, guard);
+            upkeep.step();
         }
         let overdue = !now.is_live(self.walk.earliest.load(Ordering::Relaxed));
         self.table.shrink_if_due(0, guard);
@@ -308,39 +365,27 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let upkeep = Upkeep { map: self, guard };
         for found in Entries::new(self, guard) {
             let hash = upkeep.hash_of(found.entry());
-            let mut there = Some(found);
-            // What can't be unlinked here is gone, or has moved, and is found again by its identity.
-            while let Some(found) = there {
-                if found.unlink() {
-                    // SAFETY: unlinked by this very call.
-                    unsafe { upkeep.pay_and_retire(found.as_ptr()) };
-                    upkeep.freed(hash);
-                    break;
-                }
-                let same = found.as_ptr();
-                there = self.table.find_mut(hash, |entry| std::ptr::eq(entry, same), &upkeep, guard);
-            }
+            upkeep.unlink(found);
+            upkeep.pay();
+            upkeep.freed(hash);
         }
     }
 
-    /// Frees up to `budget` of what was retired, as far as no reader holds it; says whether it freed any.
+    /// Frees up to about `budget` of what was retired, as far as no reader holds it; says whether that was not all.
     fn give_back(&self, budget: usize) -> bool {
-        let before = self.garbage.len();
-        for shard in 0..self.garbage.shard_count() {
-            self.free(self.garbage.flush(shard, &pin()));
+        let shards = self.garbage.shard_count();
+        for shard in 0..shards {
+            self.free(|garbage| garbage.flush(shard, &pin()));
         }
         // Where nobody else is pinned, three pins see a grace period through.
         (0..3).for_each(|_| pin().flush());
-        let mut shards = (0..self.garbage.shard_count()).cycle();
-        let (mut idle, mut freed) = (0, 0);
-        while idle < self.garbage.shard_count() && freed < budget {
-            let Some(shard) = shards.next() else { break };
-            let free = self.garbage.flush(shard, &pin());
-            idle = if free.is_empty() { idle + 1 } else { 0 };
-            freed += free.len();
-            self.free(free);
+        let (mut shard, mut idle, mut freed) = (0, 0, 0);
+        while idle < shards && freed < budget.max(1) {
+            let some = self.free(|garbage| garbage.flush(shard, &pin()));
+            (shard, freed) = ((shard + 1) % shards, freed + some);
+            idle = if some == 0 { idle + 1 } else { 0 };
         }
-        self.garbage.len() < before
+        idle < shards
     }
 }
 

@@ -127,8 +127,14 @@ pub(super) struct Arena<E> {
     /// Lines in the first chunk; each further chunk holds as many as all before it.
     first: usize,
     chunks: [AtomicPtr<Lines<Line<E>>>; CHUNKS],
-    /// Lines after which the table is too full, or its bins too uneven.
-    limit: usize,
+    /// Lines after which the table is too full, or its bins too uneven. Set anew when all was copied: what the copy
+    /// itself took, as it must for equal hashes, calls for nothing.
+    limit: AtomicUsize,
+}
+
+/// One bin in eight may have an overflow line before the array counts as full.
+fn spare_lines(bins: usize) -> usize {
+    bins / 8 + 1
 }
 
 const CHUNKS: usize = if cfg!(ttl_loom) { 3 } else { 20 };
@@ -139,7 +145,7 @@ impl<E> Arena<E> {
             handed_out: CachePadded::default(),
             first: (bins / 16).max(1),
             chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            limit: bins / 8 + 1,
+            limit: AtomicUsize::new(spare_lines(bins)),
         }
     }
 
@@ -158,7 +164,13 @@ impl<E> Arena<E> {
 
     pub(super) fn is_over_limit(&self) -> bool {
         // Relaxed: a hint that a resize is due.
-        self.handed_out.load(Ordering::Relaxed) > self.limit
+        self.handed_out.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Grants the lines that an array of so many bins may take from now on.
+    pub(super) fn set_limit(&self, bins: usize) {
+        // Relaxed: as above.
+        self.limit.store(self.handed_out.load(Ordering::Relaxed) + spare_lines(bins), Ordering::Relaxed);
     }
 
     /// The line of a number that was handed out.

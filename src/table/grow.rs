@@ -21,6 +21,7 @@ use super::header::{Header, SLOTS};
 use super::tail::TailCell;
 use super::word::{TAG_BITS, TAGGED, Tag, Word, tag_of};
 use std::cmp::Ordering::{Equal, Greater, Less};
+use std::ptr;
 
 use crate::sync::Ordering;
 
@@ -83,8 +84,9 @@ impl<E> Array<E> {
             (from..units.min(from + UNITS_A_STEP)).for_each(|unit| self.move_unit(unit, next, host));
             return false;
         }
-        // Relaxed: the frontier is a hint of what need not be looked at; the bins' own MOVED decides.
-        let mut unit = self.moving.frontier.load(Ordering::Relaxed);
+        // Acquire: whoever advanced the frontier saw these units moved; so whoever makes `next` current on its word
+        // hands on that they are (O11).
+        let mut unit = self.moving.frontier.load(Ordering::Acquire);
         let end = units.min(unit + CHECKS_A_STEP);
         while unit < end {
             if !self.has_moved(unit, next) {
@@ -92,7 +94,8 @@ impl<E> Array<E> {
             }
             unit += 1;
         }
-        self.moving.frontier.fetch_max(unit, Ordering::Relaxed);
+        // Release: the MOVED bins seen above. Acquire: those that others saw (O11).
+        self.moving.frontier.fetch_max(unit, Ordering::AcqRel);
         unit >= units
     }
 
@@ -122,12 +125,21 @@ impl<E> Array<E> {
         for (child, header) in self.children(unit, next).zip(opened) {
             next.bin(child).open(header);
         }
-        for bin in self.sources(unit, next) {
+        let mut tails = [ptr::null_mut(); 2];
+        for (bin, tail) in self.sources(unit, next).zip(&mut tails) {
             if bin.set_moved() {
-                if let Some(tail) = bin.tail().map(TailCell::as_ptr).filter(|tail| !tail.is_null()) {
-                    host.retire_tail(tail);
-                }
+                *tail = bin.tail().map_or(ptr::null_mut(), TailCell::as_ptr);
             }
+        }
+        // Not before all sources have moved: until then whoever comes to one of them copies the tails of both.
+        tails.into_iter().filter(|tail| !tail.is_null()).for_each(|tail| host.retire_tail(tail));
+    }
+
+    /// Sees to it that all bins of a unit have moved. Nothing may be unlinked from a child before: the entry could
+    /// still be found by way of the other source.
+    pub(super) fn finish_unit(&self, index: usize, next: &Array<E>, host: &impl Host<E>) {
+        if !self.has_moved(index & (self.units(next) - 1), next) {
+            self.move_unit(index, next, host);
         }
     }
 

@@ -28,7 +28,7 @@ use crate::sync::{AtomicPtr, Ordering};
 pub(crate) use array::Array;
 use array::MAX_BITS;
 pub(crate) use bin::Occupied;
-use bin::{Find, Insert, Pressure};
+use bin::{BinRef, Find, Insert, Pressure};
 use grow::out_of_memory;
 pub(crate) use tail::Tail;
 pub(crate) use word::{KeptHash, fits};
@@ -113,9 +113,7 @@ impl<E> Table<E> {
                 Find::Found(_) if !bin.header().is_frozen() => bin.help_tail(&mut |tail| host.retire_tail(tail)),
                 Find::Found(_) | Find::Moved => {
                     let next = array.next()?;
-                    if !bin.header().is_moved() {
-                        array.move_unit(bin.index, next, host);
-                    }
+                    array.finish_unit(bin.index, next, host);
                     array = next;
                 }
             }
@@ -137,7 +135,10 @@ impl<E> Table<E> {
             match bin.insert(new, array.tag(hash), &mut is, &mut |tail| host.retire_tail(tail)) {
                 Insert::Inserted(Pressure::None) => return None,
                 Insert::Inserted(pressure) => {
-                    array.resize_if_due(bin.index, pressure, self.min_bits);
+                    // One that is still being filled looks emptier than it is.
+                    if std::ptr::eq(array, self.current(guard)) {
+                        array.resize_if_due(bin.index, pressure, self.min_bits);
+                    }
                     return None;
                 }
                 Insert::Found(occupied) => return Some(occupied),
@@ -145,9 +146,7 @@ impl<E> Table<E> {
                 Insert::Frozen => {
                     // A bin is frozen only when there is a next array.
                     let Some(next) = array.next() else { continue };
-                    if !bin.header().is_moved() {
-                        array.move_unit(bin.index, next, host);
-                    }
+                    array.finish_unit(bin.index, next, host);
                     array = next;
                 }
             }
@@ -173,7 +172,12 @@ impl<E> Table<E> {
         if !array.step(next, host) {
             return;
         }
-        let (from, to) = (std::ptr::from_ref(array).cast_mut(), array.next_ptr());
+        next.arena.set_limit(next.len());
+        // Relaxed: compared, and then swung by CAS; what is retired must be the pointer that was allocated.
+        let (from, to) = (self.current.load(Ordering::Relaxed), array.next_ptr());
+        if !std::ptr::eq(from, array) {
+            return;
+        }
         // Release: publishes the next array with all that was moved to it (O2).
         if self.current.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             host.retire_array(from);
@@ -207,39 +211,47 @@ impl<E> Table<E> {
                 bin.frozen_words(bin.header(), &mut |word| free(word.entry()));
                 // SAFETY: `&mut self`, and each bin is visited once.
                 unsafe { bin.free_tail() };
-            } else if let Some(next) = array.next() {
-                // The first of a unit's bins empties the children of all.
-                for child in array.children(index, next).filter(|&child| child == index || child >= array.len()) {
-                    let bin = next.bin(child);
-                    bin.frozen_words(bin.header(), &mut |word| free(word.entry()));
+                // A move that ended in a panic may have filled a tail whose bin was never opened.
+                for child in array.next().into_iter().flat_map(|next| children_of(array, index, next)) {
                     // SAFETY: likewise.
-                    unsafe { bin.free_tail() };
+                    unsafe { child.free_tail() };
+                }
+            } else if let Some(next) = array.next() {
+                for child in children_of(array, index, next) {
+                    child.frozen_words(child.header(), &mut |word| free(word.entry()));
+                    // SAFETY: likewise.
+                    unsafe { child.free_tail() };
                 }
             }
         }
     }
 }
 
+/// The children that bin `index` answers for: each bin of `next` is that of one bin only, though two are put together.
+fn children_of<'g, E>(
+    array: &'g Array<E>,
+    index: usize,
+    next: &'g Array<E>,
+) -> impl Iterator<Item = BinRef<'g, E>> + use<'g, E> {
+    let len = array.len();
+    array.children(index, next).filter(move |&child| child == index || child >= len).map(|child| next.bin(child))
+}
+
 impl<E> Drop for Table<E> {
     fn drop(&mut self) {
         // Relaxed: `&mut self`.
-        let current = self.current.load(Ordering::Relaxed);
-        // SAFETY: arrays are made from boxes, and nobody uses this one any more, nor the next, which nothing else owns
-        // while the resize lasts. Entries and tails were drained.
-        unsafe {
-            let next = (*current).next_ptr();
-            drop(Box::from_raw(current));
-            if !next.is_null() {
-                drop(Box::from_raw(next));
-            }
+        let mut array = self.current.load(Ordering::Relaxed);
+        while !array.is_null() {
+            // SAFETY: arrays are made from boxes, and nobody uses this one any more, nor those after it, which nothing
+            // else owns before they are current. Entries and tails were drained.
+            let dropped = unsafe { Box::from_raw(array) };
+            array = dropped.next_ptr();
         }
     }
 }
 
-/// A walk over the bins of one array, which follows those that have moved.
-///
-/// An entry that is there all the time is met once at least; once exactly if the caller takes only those whose hash
-/// [belongs](Bins::owns) to the bin where the walk stands.
+/// A walk over the bins of one array, which follows those that have moved. An entry that is there all the time is met
+/// exactly once.
 pub(crate) struct Bins<'g, E> {
     array: &'g Array<E>,
     index: usize,
@@ -257,40 +269,50 @@ impl<'g, E> Bins<'g, E> {
     }
 
     /// Adds the entries of the next bin; None at the end.
-    pub(crate) fn next_into(&mut self, into: &mut Vec<Occupied<'g, E>>) -> Option<Purity> {
+    pub(crate) fn next_into(&mut self, into: &mut Vec<Occupied<'g, E>>, host: &impl Host<E>) -> Option<()> {
         if self.index >= self.array.len() {
             return None;
         }
-        let purity = gather(self.array, self.index, into);
+        gather(self.array, self.index, (self.index, self.array.len()), into, host);
         self.index += 1;
-        Some(purity)
-    }
-
-    /// Whether an entry of this hash belongs to the bin that was visited last.
-    pub(crate) fn owns(&self, hash: u64) -> bool {
-        hash as usize & (self.array.len() - 1) == self.index - 1
+        Some(())
     }
 }
 
-/// Whether a bin was seen alone, or mixed with another that it has been put together with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purity {
-    Alone,
-    Mixed,
-}
-
-fn gather<'g, E>(array: &'g Array<E>, index: usize, into: &mut Vec<Occupied<'g, E>>) -> Purity {
-    if array.bin(index).snapshot(into).is_some() {
-        return Purity::Alone;
-    }
-    let Some(next) = array.next() else { return Purity::Alone };
-    let mut purity = if next.len() < array.len() { Purity::Mixed } else { Purity::Alone };
-    for child in array.children(index, next) {
-        if gather(next, child, into) == Purity::Mixed {
-            purity = Purity::Mixed;
+/// Adds the entries of bin `index`, wherever they have moved.
+///
+/// `class` is the narrowest class of hashes that the way here has come through: a bin's number, in a table of so many.
+/// However often the table was doubled and halved meanwhile, each way looks only at bins that hold keys of its class,
+/// and takes only those.
+fn gather<'g, E>(
+    mut array: &'g Array<E>,
+    mut index: usize,
+    mut class: (usize, usize),
+    into: &mut Vec<Occupied<'g, E>>,
+    host: &impl Host<E>,
+) {
+    loop {
+        if array.len() > class.1 {
+            class = (index, array.len());
         }
+        let start = into.len();
+        if array.bin(index).snapshot(into).is_some() {
+            if array.len() < class.1 {
+                let others = into.split_off(start);
+                let of_class = |hash: u64| hash as usize & (class.1 - 1) == class.0;
+                into.extend(others.into_iter().filter(|found| of_class(host.hash_of(found.entry()))));
+            }
+            return;
+        }
+        let Some(next) = array.next() else { return };
+        array.finish_unit(index, next, host);
+        let common = class.1.min(next.len()) - 1;
+        let mut children = array.children(index, next).filter(|child| (child ^ class.0) & common == 0);
+        // One child, but for the first time that the table is larger than ever on this way.
+        let Some(first) = children.next() else { return };
+        children.for_each(|child| gather(next, child, class, into, host));
+        (array, index) = (next, first);
     }
-    purity
 }
 
 #[cfg(ttl_loom)]

@@ -74,7 +74,7 @@ impl<E> TailCell<E> {
         new: Word<E>,
         is: &mut impl FnMut(&E) -> bool,
         rebuilt: &mut dyn FnMut(*mut Tail<E>),
-        pressure: Pressure,
+        mut pressure: Pressure,
     ) -> Insert<'g, E> {
         loop {
             let (content, tail) = self.load();
@@ -83,12 +83,17 @@ impl<E> TailCell<E> {
             }
             let Some(tail) = tail else {
                 self.install(content, Tail::new(&[]));
+                pressure = Pressure::Sealed;
                 continue;
             };
             match append(tail, new, is) {
                 Append::Inserted => return Insert::Inserted(pressure),
                 Append::Found(occupied) if !occupied.is_frozen() => return Insert::Found(occupied),
-                Append::Found(_) | Append::Full => self.rebuild(content, tail, rebuilt),
+                Append::Found(_) | Append::Full => {
+                    self.rebuild(content, tail, rebuilt);
+                    // Again, as whoever sealed the bin may not have come to say so.
+                    pressure = Pressure::Sealed;
+                }
             }
         }
     }

@@ -21,9 +21,11 @@ const DEAD: usize = 1;
 const FROZEN: usize = 2;
 const FLAGS: usize = DEAD | FROZEN;
 
+// Android has its own tags in the pointers of its heap.
 #[cfg(all(
     target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64"),
+    not(target_os = "android")
 ))]
 mod tagging {
     /// Whether words carry tags here.
@@ -45,7 +47,8 @@ mod tagging {
 
 #[cfg(not(all(
     target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64"),
+    not(target_os = "android")
 )))]
 mod tagging {
     pub(crate) const TAGGED: bool = false;
@@ -250,7 +253,7 @@ pub(crate) fn with_tag<E>(slots: &[Slot<E>], tag: Tag) -> u64 {
 }
 
 /// The same for the six slots of a bin's own line.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(ttl_loom, miri))))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(ttl_loom, miri, target_os = "android"))))]
 #[inline]
 pub(crate) fn main_with_tag<E>(slots: &[Slot<E>; 6], tag: Tag) -> u64 {
     use std::arch::x86_64::{__m128i, _mm_set1_epi64x};
@@ -282,7 +285,7 @@ pub(crate) fn main_with_tag<E>(slots: &[Slot<E>; 6], tag: Tag) -> u64 {
     low | high << 4
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(ttl_loom, miri)))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(ttl_loom, miri, target_os = "android")))))]
 #[inline]
 pub(crate) fn main_with_tag<E>(slots: &[Slot<E>], tag: Tag) -> u64 {
     with_tag(slots, tag)
