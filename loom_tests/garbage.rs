@@ -88,17 +88,50 @@ fn removed_values_are_dropped_once() {
 }
 
 #[test]
+fn value_removed_by_two_is_dropped_once() {
+    check("remove/remove of one value", Some(3), || {
+        let (map, _, census) = map();
+        map.insert(1, census.birth(10));
+        let other = spawn(&map, |map| map.remove(&1).map(|found| found.read()));
+        let mine = map.remove(&1).map(|found| found.read());
+        let theirs = other.join().unwrap();
+        assert!(matches!((mine, theirs), (Some(10), None) | (None, Some(10))));
+        drop(map);
+        census.assert_all_dropped();
+    });
+}
+
+#[test]
+fn what_is_spilt_is_dropped_once() {
+    check("remove, insert/remove", Some(2), || {
+        let (map, _, census) = map();
+        map.insert(1, census.birth(10));
+        map.insert(2, census.birth(20));
+        let births = census.clone();
+        let other = spawn(&map, move |map| {
+            drop(map.remove(&1));
+            // What the other has spilt meanwhile is taken up now.
+            drop(map.insert(3, births.birth(30)));
+        });
+        drop(map.remove(&2));
+        other.join().unwrap();
+        drop(map);
+        census.assert_all_dropped();
+    });
+}
+
+#[test]
 fn old_table_is_freed_after_its_last_reader() {
     check("get/last steps of a resize", Some(2), || {
         let (map, _, census) = map();
         map.insert(1, census.birth(10));
         map.start_resize(1);
         let reader = spawn(&map, |map| map.get(&1).map(|found| found.read()));
-        // Each write moves a step, the last hands over, and those after it may free the old table.
-        for value in 0..3 {
-            drop(map.insert(2, census.birth(value)));
+        // Each write moves a step, the second hands over, and the one after it may free the old table.
+        for value in 11..14 {
+            drop(map.insert(1, census.birth(value)));
         }
-        assert_eq!(reader.join().unwrap(), Some(10));
+        assert!(matches!(reader.join().unwrap(), Some(10..=13)));
         drop(map);
         census.assert_all_dropped();
     });

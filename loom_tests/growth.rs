@@ -152,6 +152,20 @@ fn next_table_is_there_for_all_who_see_it() {
 }
 
 #[test]
+fn one_of_two_resizes_is_made() {
+    check("start a resize, move/the same", Some(3), || {
+        let bare = Bare::new();
+        bare.put_at(0b01, 1, 10);
+        let resize = |bare: &Bare| {
+            bare.table.start_resize(1);
+            bare.step();
+            bare.get_at(0b01, 1)
+        };
+        assert_eq!(both(&bare, resize, resize), (Some(10), Some(10)));
+    });
+}
+
+#[test]
 fn new_table_is_there_for_all_who_start_at_it() {
     check("get/a whole resize", Some(4), || {
         let bare = Bare::new();

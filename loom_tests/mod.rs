@@ -211,23 +211,8 @@ impl Bare {
         let guard: Guard = pin();
         let mut found = Vec::new();
         let mut bins = self.table.bins(&guard);
-        let mut values = Vec::new();
-        while bins.next_into(&mut found).is_some() {
-            let here = found.drain(..).map(|found| found.entry());
-            let here = here.filter(|item| item.key == key && bins.owns(item.hash));
-            values.extend(here.map(|item| item.value.read()));
-        }
-        values
-    }
-
-    /// How many bins had a tail. All that is stored has moved then.
-    pub(crate) fn tails(&self) -> usize {
-        let before = self.retired.lock().unwrap().tails.len();
-        self.table.start_resize(0);
-        while self.table.is_resizing(&pin()) {
-            self.step();
-        }
-        self.retired.lock().unwrap().tails.len() - before
+        while bins.next_into(&mut found, self).is_some() {}
+        found.iter().filter(|found| found.entry().key == key).count()
     }
 }
 

@@ -47,7 +47,7 @@ fn check_phases<B: Subject>(make: impl Fn(&ManualClock) -> B, operations: u64) -
 
 #[test]
 fn phases_are_linearizable() {
-    check_phases(|clock| map_on::<u64, _>(clock, RandomState::new()), scaled(200_000, 5_000_000));
+    check_phases(|clock| map_on::<u64, _>(clock, RandomState::new()), scaled(200_000, 6_000_000));
 }
 
 /// Whatever the machine's cores are busy with, these do overlap.
@@ -94,6 +94,6 @@ fn check_running<B: Subject>(make: impl Fn(&ManualClock) -> B, operations: u64) 
 
 #[test]
 fn histories_with_a_running_clock_are_linearizable() {
-    check_running(|clock| map_on::<u64, _>(clock, RandomState::new()), scaled(50_000, 700_000));
-    check_running(|clock| map_on::<Stopping, _>(clock, RandomState::new()), scaled(50_000, 300_000));
+    check_running(|clock| map_on::<u64, _>(clock, RandomState::new()), scaled(20_000, 400_000));
+    check_running(|clock| map_on::<Stopping, _>(clock, RandomState::new()), scaled(20_000, 300_000));
 }

@@ -100,6 +100,7 @@ fn survive<S: BuildHasher>(limit: usize, hasher: S) {
         assert!(matches!(map.insert(key, key + 1), Inserted::New));
     }
     check(&map, 2 * KEYS, |key| key + 1);
+    assert!(map.capacity() as u64 >= KEYS, "{} stored, room for {}", map.stored_len(), map.capacity());
     // A table that cannot be had cannot be shrunk to either.
     let before = REFUSED.load(Relaxed);
     LIMIT.store(limit, Relaxed);

@@ -115,9 +115,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
         true
     }
 
-    /// A slot was freed: one in 64 times see whether the table is too large by now.
+    /// A slot was freed: one in 256 times see whether the table is too large by now.
     pub(super) fn freed(&self, hash: u64) {
-        if hash >> 58 == 0 {
+        if hash >> 56 == 0 {
             self.map.table.shrink_if_due(hash, self.guard);
         }
     }

@@ -59,7 +59,9 @@ impl<E> Array<E> {
             Pressure::None | Pressure::Line => return None,
         };
         let sample = self.len().min(SAMPLE);
-        let load: usize = (0..sample).map(|n| self.bin(index.wrapping_add(n)).header().live_count()).sum();
+        // From all over the table: a walk that purges leaves its front empty and its back full.
+        let stride = self.len() / sample;
+        let load: usize = (0..sample).map(|n| self.bin(index.wrapping_add(n * stride)).header().live_count()).sum();
         let bits = self.bits();
         if 2 * load >= half_loads.saturating_mul(sample) && bits < MAX_BITS {
             Some(bits + 1)

@@ -181,6 +181,8 @@ impl<E> Table<E> {
         // Release: publishes the next array with all that was moved to it (O2).
         if self.current.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             host.retire_array(from);
+            // One resize may not be enough, where many left, or memory for the last few could not be had.
+            next.resize_if_due(0, Pressure::Sealed, self.min_bits);
         }
     }
 

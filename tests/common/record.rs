@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -244,55 +244,91 @@ pub fn phases<B: Subject>(trials: &[Trial<B>], seed: u64, threads: usize, steps:
     }))
 }
 
-/// Histories whose clock runs: a thread of its own moves it by 1 at a time; its log is the last of each trial's.
+/// The running clock of a trial. Any worker may move it on, so that it runs also where there are few cores.
 ///
-/// It never runs ahead of an operation by more than `LAG`, and all deadlines are further off than that when they
+/// It never gets ahead of an operation by more than `LAG`, and all deadlines are further off than that when they
 /// are given, so that no entry is dead on arrival: a reader that read the clock before such an entry's deadline,
 /// and its slot after it came, would rightly report it, though at no one moment it was there and live.
-pub fn running<B: Subject>(trials: &[Trial<B>], seed: u64, threads: usize, steps: u64) -> Logs {
-    const LAG: u64 = 3;
-    const ENDED: u64 = NEVER - LAG;
-    let line = Line::default();
-    let ttl = |random| LAG + 2 + [0, 0, 1, 2, 5, 20][random as usize % 6];
-    // The time at or after which each worker's operation began.
-    let began: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
-    let slowest = || began.iter().map(|time| time.load(Ordering::SeqCst)).min().unwrap();
-    let tick = |trial: &Trial<B>| {
-        let mut log = Log::default();
-        for time in 1.. {
-            while slowest() + LAG < time {
-                thread::yield_now();
+struct Running<'t> {
+    clock: &'t ManualClock,
+    start: Instant,
+    /// What the clock shows; held by who moves it.
+    time: Mutex<u64>,
+    /// For each worker the time at which its operation began, or `IDLE`.
+    began: Vec<AtomicU64>,
+}
+
+const LAG: u64 = 3;
+const IDLE: u64 = u64::MAX / 2;
+
+impl<'t> Running<'t> {
+    fn new<B>(trial: &'t Trial<B>, threads: usize) -> Self {
+        let began = (0..threads).map(|_| AtomicU64::new(IDLE)).collect();
+        Running { clock: &trial.clock, start: trial.start, time: Mutex::new(0), began }
+    }
+
+    /// Notes that an operation begins, and when.
+    fn begin(&self, thread: usize) -> u64 {
+        let read = || (self.clock.now() - self.start).as_nanos() as u64;
+        let mut now = read();
+        loop {
+            self.began[thread].store(now, Ordering::SeqCst);
+            // SeqCst: either this reading sees the last tick, or the next tick sees the note.
+            fence(Ordering::SeqCst);
+            match read() {
+                same if same == now => return now,
+                later => now = later,
             }
-            if slowest() == ENDED {
-                break;
-            }
-            log.record(&trial.order, 0, None, || {
-                trial.clock.advance(Duration::from_nanos(1));
-                Done::Tick(time)
+        }
+    }
+
+    fn end(&self, thread: usize) {
+        self.began[thread].store(IDLE, Ordering::SeqCst);
+    }
+
+    /// Moves the clock on by 1 and records it, unless somebody else is about to or an operation would fall behind.
+    fn tick(&self, order: &Sequence, ticks: &mut Log) {
+        let Ok(mut time) = self.time.try_lock() else { return };
+        // SeqCst: see `begin`.
+        fence(Ordering::SeqCst);
+        let slowest = self.began.iter().map(|began| began.load(Ordering::SeqCst)).min().unwrap_or(IDLE);
+        if slowest + LAG > *time {
+            *time += 1;
+            ticks.record(order, 0, None, || {
+                self.clock.advance(Duration::from_nanos(1));
+                Done::Tick(*time)
             });
         }
-        log
-    };
-    let work = |trial: &Trial<B>, thread: usize| {
-        let mut worker = trial.worker(seed, thread);
+    }
+}
+
+/// Histories whose clock runs, by 1 at a time; its ticks are the last log of each trial.
+pub fn running<B: Subject>(trials: &[Trial<B>], seed: u64, threads: usize, steps: u64) -> Logs {
+    let line = Line::default();
+    let ttl = |random| LAG + 2 + [0, 0, 1, 2, 5, 20][random as usize % 6];
+    let clocks: Vec<_> = trials.iter().map(|trial| Running::new(trial, threads)).collect();
+    let work = |(trial, clock): (&Trial<B>, &Running<'_>), thread: usize| {
+        let (mut worker, mut ticks) = (trial.worker(seed, thread), Log::default());
+        line.wait(threads);
         for _ in 0..steps {
-            let now = (trial.clock.now() - trial.start).as_nanos() as u64;
-            began[thread].store(now, Ordering::SeqCst);
+            let now = clock.begin(thread);
             worker.step(now, None, ttl);
-        }
-        began[thread].store(ENDED, Ordering::SeqCst);
-        worker.log
-    };
-    by_trial(race(threads + 1, |thread| {
-        let _abort = AbortOnPanic;
-        let record = |trial| {
-            let log = if thread == threads { tick(trial) } else { work(trial, thread) };
-            if line.wait(threads + 1) {
-                began.iter().for_each(|time| time.store(0, Ordering::SeqCst));
+            clock.end(thread);
+            if worker.rng.below(8) == 0 {
+                clock.tick(&trial.order, &mut ticks);
             }
-            line.wait(threads + 1);
-            log
-        };
-        trials.iter().map(record).collect()
-    }))
+        }
+        [worker.log, ticks]
+    };
+    let by_thread: Vec<Vec<[Log; 2]>> = race(threads, |thread| {
+        let _abort = AbortOnPanic;
+        trials.iter().zip(&clocks).map(|both| work(both, thread)).collect()
+    });
+    let (logs, ticks) =
+        by_thread.into_iter().map(|trials| trials.into_iter().map(|[log, ticks]| (log, ticks)).unzip()).unzip();
+    let with_ticks = |(mut logs, ticks): (Vec<Log>, Vec<Log>)| {
+        logs.push(Log(ticks.into_iter().flat_map(|ticks| ticks.0).collect()));
+        logs
+    };
+    by_trial(logs).into_iter().zip(by_trial(ticks)).map(with_ticks).collect()
 }
