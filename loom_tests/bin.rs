@@ -46,7 +46,7 @@ fn present_key_is_never_missed_while_replaced() {
 
 #[test]
 fn present_key_is_never_missed_while_others_come_and_go() {
-    check("get/churn of another key", Some(4), || {
+    check("get/churn of another key", None, || {
         let bare = Bare::new();
         bare.put(1, 10);
         bare.put(2, 20);
@@ -65,7 +65,7 @@ fn present_key_is_never_missed_while_others_come_and_go() {
 
 #[test]
 fn entry_is_not_seen_before_it_is_published() {
-    check("get, get/remove, insert", Some(4), || {
+    check("get, get/remove, insert", None, || {
         let bare = Bare::new();
         bare.put(1, 10);
         let ((first, second), _) = both(
@@ -83,7 +83,7 @@ fn entry_is_not_seen_before_it_is_published() {
 
 #[test]
 fn walk_meets_no_entry_before_it_is_published() {
-    check("walk, get/remove, insert", Some(4), || {
+    check("walk, get/remove, insert", None, || {
         let bare = Bare::new();
         bare.put(1, 10);
         let ((first, second), _) = both(
@@ -131,7 +131,7 @@ fn replace_and_remove_agree_on_who_was_first() {
 
 #[test]
 fn remove_and_insert_of_the_same_key_leave_one_copy() {
-    check("remove, insert/insert same key", Some(4), || {
+    check("remove, insert/insert same key", Some(2), || {
         let bare = Bare::new();
         bare.put(1, 10);
         both(
@@ -161,7 +161,7 @@ fn claim_is_given_back_when_the_key_has_come() {
 
 #[test]
 fn three_inserts_of_a_key_leave_one_copy() {
-    check("insert x 3 same key", Some(3), || {
+    check("insert x 3 same key", Some(1), || {
         let bare = Bare::new();
         let second = loom::sync::Arc::clone(&bare);
         let thread = loom::thread::spawn(move || second.put(1, 30));
@@ -198,13 +198,13 @@ fn lines_of_one_chunk_are_there_for_both_bins() {
 
 #[test]
 fn overflow_line_is_shared_by_all_who_need_it() {
-    check("overflow line installed by two", Some(4), || {
+    check("overflow line/overflow line of one bin", Some(2), || {
         let bare = Bare::new();
         bare.put(1, 10);
         bare.put(2, 20);
-        both(&bare, |bare| bare.put(3, 30), |bare| bare.put(4, 40));
-        for key in 1..=4 {
-            assert_eq!((bare.copies(key), bare.get(key)), (1, Some(10 * key)));
+        both(&bare, |bare| bare.put(3, 30), |bare| bare.put(3, 31));
+        for key in 1..=3 {
+            assert_eq!(bare.copies(key), 1);
         }
     });
 }

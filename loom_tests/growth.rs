@@ -29,7 +29,7 @@ fn present_key_is_never_missed_while_its_bin_moves() {
 
 #[test]
 fn replaced_value_survives_the_move() {
-    check("replace/move", Some(4), || {
+    check("replace/move", Some(2), || {
         let bare = growing();
         let (put, _) = both(
             &bare,
@@ -47,7 +47,7 @@ fn replaced_value_survives_the_move() {
 
 #[test]
 fn removed_key_is_not_brought_back_by_the_move() {
-    check("remove/move", Some(4), || {
+    check("remove/move", Some(2), || {
         let bare = growing();
         let (removed, _) = both(
             &bare,
@@ -64,7 +64,7 @@ fn removed_key_is_not_brought_back_by_the_move() {
 
 #[test]
 fn expired_key_is_not_brought_back_by_the_move() {
-    check("expire/move", Some(4), || {
+    check("expire/move", None, || {
         let bare = growing();
         let (expired, _) = both(
             &bare,
@@ -80,7 +80,7 @@ fn expired_key_is_not_brought_back_by_the_move() {
 
 #[test]
 fn key_inserted_while_its_bin_moves_is_there() {
-    check("insert/move", Some(4), || {
+    check("insert/move", Some(2), || {
         let bare = Bare::new();
         bare.put_at(0b01, 1, 10);
         bare.table.start_resize(1);
@@ -98,7 +98,7 @@ fn key_inserted_while_its_bin_moves_is_there() {
 
 #[test]
 fn walk_meets_a_key_once_while_its_bin_moves() {
-    check("walk/move", Some(4), || {
+    check("walk/move", None, || {
         let bare = growing();
         let (met, _) = both(
             &bare,
@@ -114,20 +114,20 @@ fn walk_meets_a_key_once_while_its_bin_moves() {
 
 #[test]
 fn slot_reused_before_the_bin_is_frozen_is_not_lost() {
-    check("insert, move/move", Some(3), || {
+    check("insert, move/move", Some(2), || {
         let bare = Bare::new();
-        bare.put_at(0b01, 1, 10);
-        bare.remove_at(0b01, 1);
-        bare.table.start_resize(1);
+        bare.put_at(0, 1, 10);
+        bare.remove_at(0, 1);
+        bare.table.start_resize(0);
         both(
             &bare,
             |bare| bare.table.move_all(bare),
             |bare| {
-                bare.put_at(0b01, 2, 20);
+                bare.put_at(0, 2, 20);
                 bare.table.move_all(bare);
             },
         );
-        assert_eq!(bare.get_at(0b01, 2), Some(20));
+        assert_eq!(bare.get_at(0, 2), Some(20));
     });
 }
 
@@ -153,7 +153,7 @@ fn next_table_is_there_for_all_who_see_it() {
 
 #[test]
 fn one_of_two_resizes_is_made() {
-    check("start a resize, move/the same", Some(3), || {
+    check("start a resize, move/the same", Some(2), || {
         let bare = Bare::new();
         bare.put_at(0b01, 1, 10);
         let resize = |bare: &Bare| {
@@ -167,7 +167,7 @@ fn one_of_two_resizes_is_made() {
 
 #[test]
 fn new_table_is_there_for_all_who_start_at_it() {
-    check("get/a whole resize", Some(4), || {
+    check("get/a whole resize", None, || {
         let bare = Bare::new();
         bare.put_at(0b01, 1, 10);
         let (seen, _) = both(
@@ -186,7 +186,7 @@ fn new_table_is_there_for_all_who_start_at_it() {
 
 #[test]
 fn key_inserted_on_both_sides_of_the_move_is_there_once() {
-    check("insert/move, insert same key", Some(3), || {
+    check("insert/move, insert same key", Some(2), || {
         let bare = Bare::new();
         bare.put_at(0b01, 1, 10);
         bare.table.start_resize(1);
@@ -205,7 +205,7 @@ fn key_inserted_on_both_sides_of_the_move_is_there_once() {
 
 #[test]
 fn two_movers_move_a_unit_once() {
-    check("move/move", Some(4), || {
+    check("move/move", Some(2), || {
         let bare = growing();
         both(&bare, |bare| bare.table.move_all(bare), |bare| bare.table.move_all(bare));
         assert_eq!((bare.copies(1), bare.copies(2)), (1, 1));
@@ -215,7 +215,7 @@ fn two_movers_move_a_unit_once() {
 
 #[test]
 fn late_mover_changes_nothing() {
-    check("move/move, remove, insert", Some(3), || {
+    check("move/move, remove, insert", Some(2), || {
         let bare = growing();
         both(
             &bare,
@@ -232,8 +232,26 @@ fn late_mover_changes_nothing() {
 }
 
 #[test]
+fn late_mover_opens_nothing_again() {
+    check("move/move, insert", Some(2), || {
+        let bare = Bare::new();
+        bare.put_at(0b01, 1, 10);
+        bare.table.start_resize(1);
+        both(
+            &bare,
+            |bare| bare.table.move_all(bare),
+            |bare| {
+                bare.table.move_all(bare);
+                bare.put_at(0b11, 3, 30);
+            },
+        );
+        assert_eq!((bare.copies(1), bare.get_at(0b01, 1), bare.get_at(0b11, 3)), (1, Some(10), Some(30)));
+    });
+}
+
+#[test]
 fn one_who_skips_what_others_checked_sees_all_that_moved() {
-    check("step, get/step, step", Some(3), || {
+    check("step, get/step, step", Some(2), || {
         let bare = growing();
         let (seen, _) = both(
             &bare,
@@ -253,17 +271,13 @@ fn one_who_skips_what_others_checked_sees_all_that_moved() {
 
 #[test]
 fn table_is_handed_over_once() {
-    check("last step/last step/get", Some(2), || {
+    check("last step/last step", Some(2), || {
         let bare = growing();
-        let reader = loom::sync::Arc::clone(&bare);
-        let thread = loom::thread::spawn(move || reader.get_at(0b01, 1));
         let steps = |bare: &Bare| {
-            bare.step();
             bare.step();
             bare.step();
         };
         both(&bare, steps, steps);
-        assert_eq!(thread.join().unwrap(), Some(10));
         assert_eq!((bare.copies(1), bare.copies(2)), (1, 1));
     });
 }
@@ -296,7 +310,7 @@ fn present_key_is_never_missed_while_bins_are_put_together() {
 
 #[test]
 fn writes_to_both_bins_survive_their_being_put_together() {
-    check("insert/shrink, replace", Some(3), || {
+    check("insert/shrink, replace", Some(2), || {
         let bare = shrinking();
         both(
             &bare,
@@ -326,7 +340,7 @@ fn sealed(last: u8) -> loom::sync::Arc<Bare> {
 
 #[test]
 fn key_appended_while_its_bin_moves_is_there() {
-    check("append/move of a tail", Some(3), || {
+    check("append/move of a tail", Some(2), || {
         let bare = sealed(4);
         both(
             &bare,
@@ -344,7 +358,7 @@ fn key_appended_while_its_bin_moves_is_there() {
 
 #[test]
 fn value_replaced_in_a_tail_survives_the_move() {
-    check("replace/move of a tail", Some(3), || {
+    check("replace/move of a tail", Some(2), || {
         let bare = sealed(4);
         let (put, _) = both(
             &bare,
@@ -360,7 +374,7 @@ fn value_replaced_in_a_tail_survives_the_move() {
 
 #[test]
 fn key_in_a_tail_is_never_missed_while_its_bin_moves() {
-    check("get/move of a tail", Some(4), || {
+    check("get/move of a tail", None, || {
         let bare = sealed(4);
         let (seen, _) = both(
             &bare,
@@ -376,7 +390,7 @@ fn key_in_a_tail_is_never_missed_while_its_bin_moves() {
 
 #[test]
 fn two_movers_retire_a_tail_once() {
-    check("move/move of a tail", Some(3), || {
+    check("move/move of a tail", Some(2), || {
         let bare = sealed(4);
         both(&bare, |bare| bare.table.move_all(bare), |bare| bare.table.move_all(bare));
         assert_eq!((bare.copies(4), bare.get(4)), (1, Some(40)));
@@ -385,7 +399,7 @@ fn two_movers_retire_a_tail_once() {
 
 #[test]
 fn tail_rebuilt_while_its_bin_moves_loses_nothing() {
-    check("tail rebuild/move", Some(3), || {
+    check("tail rebuild/move", Some(2), || {
         let bare = sealed(5);
         both(
             &bare,
@@ -403,7 +417,7 @@ fn tail_rebuilt_while_its_bin_moves_loses_nothing() {
 
 #[test]
 fn four_keys_move_to_a_tail_once() {
-    check("move/move to a tail", Some(2), || {
+    check("move/move to a tail", Some(1), || {
         let bare = Bare::new();
         for key in 1..=4 {
             bare.put(key, 10 * key);

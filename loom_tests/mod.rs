@@ -212,7 +212,18 @@ impl Bare {
         let mut found = Vec::new();
         let mut bins = self.table.bins(&guard);
         while bins.next_into(&mut found, self).is_some() {}
-        found.iter().filter(|found| found.entry().key == key).count()
+        let items = found.iter().map(|found| found.entry());
+        items.filter(|item| item.key == key).map(|item| item.value.read()).collect()
+    }
+
+    /// How many bins had a tail. All that is stored has moved then.
+    pub(crate) fn tails(&self) -> usize {
+        let before = self.retired.lock().unwrap().tails.len();
+        self.table.start_resize(0);
+        while self.table.is_resizing(&pin()) {
+            self.step();
+        }
+        self.retired.lock().unwrap().tails.len() - before
     }
 }
 

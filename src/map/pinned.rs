@@ -333,8 +333,8 @@ pub struct Ref<'m, K, V> {
 
 /// What keeps a found entry from being freed: the guard under which it was found, or a share in it.
 pub(super) enum Hold {
-    Own(#[expect(dead_code, reason = "held for its drop")] Guard),
-    Shared(#[expect(dead_code, reason = "held for its drop")] Rc<Guard>),
+    Own(#[cfg_attr(not(ttl_loom), expect(dead_code, reason = "held for its drop"))] Guard),
+    Shared(#[cfg_attr(not(ttl_loom), expect(dead_code, reason = "held for its drop"))] Rc<Guard>),
 }
 
 impl<'m, K, V> Ref<'m, K, V> {
