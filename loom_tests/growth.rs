@@ -1,6 +1,6 @@
 //! A unit that moves while others read and write it.
 
-use super::{Bare, Put, both, check};
+use super::{Bare, Put, both, both_unpinned, check};
 
 /// A table of one bin that holds keys 1 and 2, with a resize begun to two bins.
 fn growing() -> loom::sync::Arc<Bare> {
@@ -309,6 +309,22 @@ fn present_key_is_never_missed_while_bins_are_put_together() {
 }
 
 #[test]
+fn key_purged_from_the_common_bin_is_not_found_in_its_old_one() {
+    check("purge, get/shrink", Some(3), || {
+        let bare = shrinking();
+        let ((purged, seen), _) = both(
+            &bare,
+            |bare| (bare.purge(1), bare.get_at(0b01, 1)),
+            |bare| {
+                bare.step();
+                (0, None)
+            },
+        );
+        assert_eq!(seen, if purged == 0 { Some(10) } else { None });
+    });
+}
+
+#[test]
 fn writes_to_both_bins_survive_their_being_put_together() {
     check("insert/shrink, replace", Some(2), || {
         let bare = shrinking();
@@ -427,5 +443,48 @@ fn four_keys_move_to_a_tail_once() {
         for key in 1..=4 {
             assert_eq!((bare.copies(key), bare.get(key)), (1, Some(10 * key)));
         }
+    });
+}
+
+#[test]
+fn tail_is_freed_when_both_bins_have_moved() {
+    check("insert/shrink with a tail", Some(3), || {
+        let bare = Bare::freeing(8);
+        // Bin 0 is sealed, and has key 4 in its tail; bin 1 is empty.
+        for key in 1..=4 {
+            bare.put_at(0, key, 10 * key);
+        }
+        for key in 1..4 {
+            bare.remove_at(0, key);
+        }
+        bare.table.start_resize(0);
+        both_unpinned(
+            &bare,
+            |bare| bare.put_at(1, 5, 50),
+            |bare| {
+                bare.step();
+                Put::New
+            },
+        );
+        assert_eq!((bare.get_at(0, 4), bare.get_at(1, 5)), (Some(40), Some(50)));
+    });
+}
+
+#[test]
+fn rebuilt_tail_is_freed_after_its_last_reader() {
+    check("get/tail rebuild that frees", Some(3), || {
+        let bare = Bare::freeing(0);
+        for key in 1..=5 {
+            bare.put(key, 10 * key);
+        }
+        let (seen, _) = both_unpinned(
+            &bare,
+            |bare| bare.get(4),
+            |bare| {
+                bare.put(6, 60);
+                None
+            },
+        );
+        assert_eq!(seen, Some(40));
     });
 }
