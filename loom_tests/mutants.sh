@@ -48,7 +48,7 @@ replace() {
 }
 
 build() {
-    (cd "$work/crate/loom_tests" && cargo test --quiet --release --lib --no-run --message-format=json-render-diagnostics 2>"$work/errors") |
+    (cd "$work/crate/loom_tests" && cargo test --quiet --release --lib --no-run --message-format=json 2>"$work/errors") |
         grep -o '"executable":"[^"]*"' | tail -1 | cut -d'"' -f4
 }
 
@@ -102,7 +102,6 @@ while IFS= read -r line || [[ -n $line ]]; do
         'mutant '*) run; name=${line#mutant }; edits=() models=() quick='' note='' file='' ;;
         'in '*) file=${line#in } ;;
         '- '*) from=${line#- } from=${from//'\n'/$'\n'} ;;
-        '+') edits+=("$file" "$from" '') ;;
         '+ '*) to=${line#+ } edits+=("$file" "$from" "${to//'\n'/$'\n'}") ;;
         'red '*) models+=("${line#red }") ;;
         'why '*) note=${line#why } ;;
