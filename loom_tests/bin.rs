@@ -131,7 +131,7 @@ fn replace_and_remove_agree_on_who_was_first() {
 
 #[test]
 fn remove_and_insert_of_the_same_key_leave_one_copy() {
-    check("remove, insert/insert same key", Some(2), || {
+    check("remove, insert/insert same key", Some(4), || {
         let bare = Bare::new();
         bare.put(1, 10);
         both(

@@ -58,7 +58,7 @@ fn value_is_not_dropped_while_it_is_read() {
 
 #[test]
 fn lapsed_entry_leaves_once() {
-    check("get/insert over a lapsed entry", Some(2), || {
+    check("get/insert over a lapsed entry", Some(3), || {
         let (map, clock, census) = map();
         map.insert(1, census.birth(10));
         clock.advance(TTL);
@@ -76,7 +76,7 @@ fn lapsed_entry_leaves_once() {
 
 #[test]
 fn removed_values_are_dropped_once() {
-    check("remove/remove on one shard", Some(2), || {
+    check("remove/remove on one shard", Some(3), || {
         let (map, _, census) = map();
         map.insert(1, census.birth(10));
         map.insert(2, census.birth(20));
@@ -104,7 +104,7 @@ fn value_removed_by_two_is_dropped_once() {
 
 #[test]
 fn what_is_spilt_is_freed_once() {
-    check("retire, collect/retire", Some(2), || {
+    check("retire, collect/retire", Some(3), || {
         let census = Census::default();
         let garbage = Arc::new(Garbage::new());
         let thing = |value| Box::into_raw(Box::new(census.birth(value))).cast::<()>();
@@ -133,7 +133,7 @@ fn free_all(free: Free) {
 
 #[test]
 fn old_table_is_freed_after_its_last_reader() {
-    check("get/last steps of a resize", Some(2), || {
+    check("get/last steps of a resize", Some(3), || {
         let (map, _, census) = map();
         map.insert(1, census.birth(10));
         map.start_resize(1);
@@ -150,7 +150,7 @@ fn old_table_is_freed_after_its_last_reader() {
 
 #[test]
 fn what_a_get_reported_gone_is_not_reported_replaced() {
-    check("get/insert around the deadline", Some(2), || {
+    check("get/insert around the deadline", Some(3), || {
         let (map, clock, census) = map();
         map.insert(1, census.birth(10));
         clock.advance(TTL / 2);

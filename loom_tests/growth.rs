@@ -1,6 +1,6 @@
 //! A unit that moves while others read and write it.
 
-use super::{Bare, Put, both, check};
+use super::{Bare, Put, both, both_unpinned, check};
 
 /// A table of one bin that holds keys 1 and 2, with a resize begun to two bins.
 fn growing() -> loom::sync::Arc<Bare> {
@@ -29,7 +29,7 @@ fn present_key_is_never_missed_while_its_bin_moves() {
 
 #[test]
 fn replaced_value_survives_the_move() {
-    check("replace/move", Some(2), || {
+    check("replace/move", Some(3), || {
         let bare = growing();
         let (put, _) = both(
             &bare,
@@ -47,7 +47,7 @@ fn replaced_value_survives_the_move() {
 
 #[test]
 fn removed_key_is_not_brought_back_by_the_move() {
-    check("remove/move", Some(2), || {
+    check("remove/move", Some(3), || {
         let bare = growing();
         let (removed, _) = both(
             &bare,
@@ -80,7 +80,7 @@ fn expired_key_is_not_brought_back_by_the_move() {
 
 #[test]
 fn key_inserted_while_its_bin_moves_is_there() {
-    check("insert/move", Some(2), || {
+    check("insert/move", Some(4), || {
         let bare = Bare::new();
         bare.put_at(0b01, 1, 10);
         bare.table.start_resize(1);
@@ -114,7 +114,7 @@ fn walk_meets_a_key_once_while_its_bin_moves() {
 
 #[test]
 fn slot_reused_before_the_bin_is_frozen_is_not_lost() {
-    check("insert, move/move", Some(2), || {
+    check("insert, move/move", Some(4), || {
         let bare = Bare::new();
         bare.put_at(0, 1, 10);
         bare.remove_at(0, 1);
@@ -153,7 +153,7 @@ fn next_table_is_there_for_all_who_see_it() {
 
 #[test]
 fn one_of_two_resizes_is_made() {
-    check("start a resize, move/the same", Some(2), || {
+    check("start a resize, move/the same", Some(3), || {
         let bare = Bare::new();
         bare.put_at(0b01, 1, 10);
         let resize = |bare: &Bare| {
@@ -186,7 +186,7 @@ fn new_table_is_there_for_all_who_start_at_it() {
 
 #[test]
 fn key_inserted_on_both_sides_of_the_move_is_there_once() {
-    check("insert/move, insert same key", Some(2), || {
+    check("insert/move, insert same key", Some(3), || {
         let bare = Bare::new();
         bare.put_at(0b01, 1, 10);
         bare.table.start_resize(1);
@@ -205,7 +205,7 @@ fn key_inserted_on_both_sides_of_the_move_is_there_once() {
 
 #[test]
 fn two_movers_move_a_unit_once() {
-    check("move/move", Some(2), || {
+    check("move/move", Some(4), || {
         let bare = growing();
         both(&bare, |bare| bare.table.move_all(bare), |bare| bare.table.move_all(bare));
         assert_eq!((bare.copies(1), bare.copies(2)), (1, 1));
@@ -215,7 +215,7 @@ fn two_movers_move_a_unit_once() {
 
 #[test]
 fn late_mover_changes_nothing() {
-    check("move/move, remove, insert", Some(2), || {
+    check("move/move, remove, insert", Some(3), || {
         let bare = growing();
         both(
             &bare,
@@ -233,7 +233,7 @@ fn late_mover_changes_nothing() {
 
 #[test]
 fn late_mover_opens_nothing_again() {
-    check("move/move, insert", Some(2), || {
+    check("move/move, insert", Some(4), || {
         let bare = Bare::new();
         bare.put_at(0b01, 1, 10);
         bare.table.start_resize(1);
@@ -309,6 +309,38 @@ fn present_key_is_never_missed_while_bins_are_put_together() {
 }
 
 #[test]
+fn walk_meets_a_key_once_while_bins_are_put_together() {
+    check("walk/shrink", Some(3), || {
+        let bare = shrinking();
+        let (met, _) = both(
+            &bare,
+            |bare| (bare.copies(1), bare.copies(2)),
+            |bare| {
+                bare.step();
+                (0, 0)
+            },
+        );
+        assert_eq!(met, (1, 1));
+    });
+}
+
+#[test]
+fn key_purged_from_the_common_bin_is_not_found_in_its_old_one() {
+    check("purge, get/shrink", Some(4), || {
+        let bare = shrinking();
+        let ((purged, seen), _) = both(
+            &bare,
+            |bare| (bare.purge(1), bare.get_at(0b01, 1)),
+            |bare| {
+                bare.step();
+                (0, None)
+            },
+        );
+        assert_eq!(seen, if purged == 0 { Some(10) } else { None });
+    });
+}
+
+#[test]
 fn writes_to_both_bins_survive_their_being_put_together() {
     check("insert/shrink, replace", Some(2), || {
         let bare = shrinking();
@@ -340,7 +372,7 @@ fn sealed(last: u8) -> loom::sync::Arc<Bare> {
 
 #[test]
 fn key_appended_while_its_bin_moves_is_there() {
-    check("append/move of a tail", Some(2), || {
+    check("append/move of a tail", Some(3), || {
         let bare = sealed(4);
         both(
             &bare,
@@ -358,7 +390,7 @@ fn key_appended_while_its_bin_moves_is_there() {
 
 #[test]
 fn value_replaced_in_a_tail_survives_the_move() {
-    check("replace/move of a tail", Some(2), || {
+    check("replace/move of a tail", Some(3), || {
         let bare = sealed(4);
         let (put, _) = both(
             &bare,
@@ -390,7 +422,7 @@ fn key_in_a_tail_is_never_missed_while_its_bin_moves() {
 
 #[test]
 fn two_movers_retire_a_tail_once() {
-    check("move/move of a tail", Some(2), || {
+    check("move/move of a tail", Some(4), || {
         let bare = sealed(4);
         both(&bare, |bare| bare.table.move_all(bare), |bare| bare.table.move_all(bare));
         assert_eq!((bare.copies(4), bare.get(4)), (1, Some(40)));
@@ -399,7 +431,7 @@ fn two_movers_retire_a_tail_once() {
 
 #[test]
 fn tail_rebuilt_while_its_bin_moves_loses_nothing() {
-    check("tail rebuild/move", Some(2), || {
+    check("tail rebuild/move", Some(3), || {
         let bare = sealed(5);
         both(
             &bare,
@@ -427,5 +459,49 @@ fn four_keys_move_to_a_tail_once() {
         for key in 1..=4 {
             assert_eq!((bare.copies(key), bare.get(key)), (1, Some(10 * key)));
         }
+    });
+}
+
+#[test]
+fn tail_is_freed_when_both_bins_have_moved() {
+    check("insert/shrink with a tail", Some(2), || {
+        let bare = Bare::freeing(8);
+        // Bin 0 is sealed, and has key 4 in its tail; bin 1 is empty.
+        for key in 1..=4 {
+            bare.put_at(0, key, 10 * key);
+        }
+        for key in 1..4 {
+            bare.remove_at(0, key);
+        }
+        bare.table.start_resize(0);
+        both_unpinned(
+            &bare,
+            |bare| bare.put_at(1, 5, 50),
+            |bare| {
+                bare.step();
+                // May free the tail.
+                bare.put_at(0, 4, 41)
+            },
+        );
+        assert_eq!((bare.get_at(0, 4), bare.get_at(1, 5)), (Some(41), Some(50)));
+    });
+}
+
+#[test]
+fn rebuilt_tail_is_freed_after_its_last_reader() {
+    check("get/tail rebuild that frees", None, || {
+        let bare = Bare::freeing(0);
+        for key in 1..=5 {
+            bare.put(key, 10 * key);
+        }
+        let (seen, _) = both_unpinned(
+            &bare,
+            |bare| bare.get(4),
+            |bare| {
+                bare.put(6, 60);
+                None
+            },
+        );
+        assert_eq!(seen, Some(40));
     });
 }

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use loom::cell::UnsafeCell;
 
-use crate::garbage::{Guard, pin};
+use crate::garbage::{Garbage, Guard, pin};
 use crate::table::{Array, Host, Occupied, Table, Tail};
 
 /// Checks a model and prints how many executions that took. Nothing may cut the search short.
@@ -95,19 +95,19 @@ pub(crate) struct Item {
     value: Watched,
 }
 
-/// A bare table: what it retires is kept, and freed when it goes, so that its own protocol is all that is modelled.
+/// A bare table: what it retires is kept, and freed when it goes, so that its own protocol is all that is modelled; or
+/// freed as soon as may be, if it has garbage.
 pub(crate) struct Bare {
     pub(crate) table: Table<Item>,
-    retired: std::sync::Mutex<Retired>,
+    garbage: Option<Garbage>,
+    /// What was retired, as an address with its kind in the low bits.
+    retired: std::sync::Mutex<Vec<usize>>,
     census: Census,
 }
 
-#[derive(Default)]
-struct Retired {
-    items: Vec<usize>,
-    tails: Vec<usize>,
-    arrays: Vec<usize>,
-}
+const ITEM: usize = 0;
+const TAIL: usize = 1;
+const ARRAY: usize = 2;
 
 impl Host<Item> for Bare {
     fn hash_of(&self, item: &Item) -> u64 {
@@ -115,11 +115,27 @@ impl Host<Item> for Bare {
     }
 
     fn retire_tail(&self, tail: *mut Tail<Item>) {
-        self.retired.lock().unwrap().tails.push(tail.expose_provenance());
+        self.retire(tail, TAIL);
     }
 
     fn retire_array(&self, array: *mut Array<Item>) {
-        self.retired.lock().unwrap().arrays.push(array.expose_provenance());
+        self.retire(array, ARRAY);
+    }
+}
+
+/// # Safety
+///
+/// Something that was retired, once, and is out of reach.
+unsafe fn free(thing: *mut ()) {
+    let kind = thing.addr() & 3;
+    let thing = thing.map_addr(|address| address & !3);
+    // SAFETY: made from a box of its kind; the caller vouches for the rest.
+    unsafe {
+        match kind {
+            TAIL => drop(Box::from_raw(thing.cast::<Tail<Item>>())),
+            ARRAY => drop(Box::from_raw(thing.cast::<Array<Item>>())),
+            _ => drop(Box::from_raw(thing.cast::<Item>())),
+        }
     }
 }
 
@@ -136,8 +152,17 @@ impl Bare {
     }
 
     pub(crate) fn of_capacity(capacity: usize) -> loom::sync::Arc<Self> {
+        Bare::with(capacity, None)
+    }
+
+    /// A table that frees what it retires.
+    pub(crate) fn freeing(capacity: usize) -> loom::sync::Arc<Self> {
+        Bare::with(capacity, Some(Garbage::new()))
+    }
+
+    fn with(capacity: usize, garbage: Option<Garbage>) -> loom::sync::Arc<Self> {
         let table = Table::with_capacity(capacity);
-        loom::sync::Arc::new(Bare { table, retired: Default::default(), census: Census::default() })
+        loom::sync::Arc::new(Bare { table, garbage, retired: Default::default(), census: Census::default() })
     }
 
     /// Inserts or replaces; all keys share a hash unless [`Bare::put_at`] says otherwise.
@@ -154,7 +179,7 @@ impl Bare {
             };
             let seen = old.entry().value.read();
             if old.replace(new) {
-                self.retire(old.as_ptr());
+                self.retire(old.as_ptr(), ITEM);
                 return Put::Replaced(seen);
             }
         }
@@ -179,7 +204,7 @@ impl Bare {
             let found = self.table.find_mut(hash, |item| item.key == key, self, &guard)?;
             let value = found.entry().value.read();
             if found.unlink() {
-                self.retire(found.as_ptr());
+                self.retire(found.as_ptr(), ITEM);
                 return Some(value);
             }
         }
@@ -189,7 +214,7 @@ impl Bare {
     pub(crate) fn expire_at(&self, hash: u64, key: u8) -> bool {
         let guard = pin();
         let found = self.table.find(hash, |item| item.key == key, &guard).filter(Occupied::unlink);
-        found.map(|found| self.retire(found.as_ptr())).is_some()
+        found.map(|found| self.retire(found.as_ptr(), ITEM)).is_some()
     }
 
     /// Moves what is to be moved, in one step.
@@ -197,8 +222,23 @@ impl Bare {
         self.table.step(self, &pin());
     }
 
-    fn retire(&self, item: *mut Item) {
-        self.retired.lock().unwrap().items.push(item.expose_provenance());
+    fn retire<T>(&self, thing: *mut T, kind: usize) {
+        let thing = thing.map_addr(|address| address | kind).cast::<()>();
+        let Some(garbage) = &self.garbage else {
+            return self.retired.lock().unwrap().push(thing.expose_provenance());
+        };
+        // SAFETY: handed out once, after its grace period.
+        garbage.exchange(thing, &pin()).into_iter().for_each(|thing| unsafe { free(thing) });
+    }
+
+    /// Unlinks what a walk over the table meets of a key, as a purge does.
+    pub(crate) fn purge(&self, key: u8) -> usize {
+        let guard = pin();
+        let mut found = Vec::new();
+        let mut bins = self.table.bins(&guard);
+        while bins.next_into(&mut found, self).is_some() {}
+        let of_key = found.iter().filter(|found| found.entry().key == key);
+        of_key.filter(|found| found.unlink()).map(|found| self.retire(found.as_ptr(), ITEM)).count()
     }
 
     /// How often a key is stored.
@@ -218,12 +258,13 @@ impl Bare {
 
     /// How many bins had a tail. All that is stored has moved then.
     pub(crate) fn tails(&self) -> usize {
-        let before = self.retired.lock().unwrap().tails.len();
+        let tails = || self.retired.lock().unwrap().iter().filter(|&thing| thing & 3 == TAIL).count();
+        let before = tails();
         self.table.start_resize(0);
         while self.table.is_resizing(&pin()) {
             self.step();
         }
-        self.retired.lock().unwrap().tails.len() - before
+        tails() - before
     }
 }
 
@@ -233,32 +274,21 @@ impl Drop for Bare {
             // SAFETY: the table's entries were made from boxes, and each is handed out once.
             drop(unsafe { Box::from_raw(item) });
         });
-        let retired = std::mem::take(self.retired.get_mut().unwrap());
-        // SAFETY: retired once each, which the census and `assert_unique` check; nobody is left who reads them.
-        unsafe {
-            assert_unique(&retired.items);
-            assert_unique(&retired.tails);
-            assert_unique(&retired.arrays);
-            for item in retired.items {
-                drop(Box::from_raw(std::ptr::with_exposed_provenance_mut::<Item>(item)));
-            }
-            for tail in retired.tails {
-                drop(Box::from_raw(std::ptr::with_exposed_provenance_mut::<Tail<Item>>(tail)));
-            }
-            for array in retired.arrays {
-                drop(Box::from_raw(std::ptr::with_exposed_provenance_mut::<Array<Item>>(array)));
-            }
+        if let Some(garbage) = &mut self.garbage {
+            // SAFETY: handed out once, and nobody is left who reads it.
+            garbage.drain(&mut |thing| unsafe { free(thing) });
         }
+        let retired = std::mem::take(self.retired.get_mut().unwrap());
+        let unique: std::collections::HashSet<_> = retired.iter().collect();
+        assert_eq!(unique.len(), retired.len(), "retired twice");
+        // SAFETY: retired once each, as was just seen; nobody is left who reads it.
+        retired.into_iter().for_each(|thing| unsafe { free(std::ptr::with_exposed_provenance_mut(thing)) });
         self.census.assert_all_dropped();
     }
 }
 
-fn assert_unique(addresses: &[usize]) {
-    let unique: std::collections::HashSet<_> = addresses.iter().collect();
-    assert_eq!(unique.len(), addresses.len(), "retired twice");
-}
-
-/// Runs both at once and returns what they return.
+/// Runs both at once, each under one pin, and returns what they return. Within a pin no fence of the collector's orders
+/// what the table itself must order.
 ///
 /// Loom remembers only the last access to an object when it looks for accesses to reorder, so that a load followed by
 /// another thread's load and CAS is not seen as a race with the CAS. Let the one that only reads be `one`, on a thread
@@ -268,14 +298,25 @@ pub(crate) fn both<T: Send + 'static>(
     one: impl FnOnce(&Bare) -> T + Send + 'static,
     other: impl FnOnce(&Bare) -> T,
 ) -> (T, T) {
-    let theirs = loom::sync::Arc::clone(bare);
-    let thread = loom::thread::spawn(move || {
-        let _pinned = pin();
-        one(&theirs)
-    });
-    let mine = {
-        let _pinned = pin();
+    let pinned = |bare: &Bare| {
+        let _pin = pin();
+        one(bare)
+    };
+    let mine = |bare: &Bare| {
+        let _pin = pin();
         other(bare)
     };
+    both_unpinned(bare, pinned, mine)
+}
+
+/// As [`both`], where each pins for itself, so that what the other retires can be freed meanwhile.
+pub(crate) fn both_unpinned<T: Send + 'static>(
+    bare: &loom::sync::Arc<Bare>,
+    one: impl FnOnce(&Bare) -> T + Send + 'static,
+    other: impl FnOnce(&Bare) -> T,
+) -> (T, T) {
+    let theirs = loom::sync::Arc::clone(bare);
+    let thread = loom::thread::spawn(move || one(&theirs));
+    let mine = other(bare);
     (thread.join().unwrap(), mine)
 }

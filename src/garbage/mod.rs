@@ -19,7 +19,7 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, thread_number};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, thread_number};
 use batch::Bag;
 pub(crate) use batch::Retired;
 pub(crate) use pin::{Guard, pin};
@@ -53,6 +53,7 @@ struct Shard {
 struct Spilt {
     thing: Retired,
     next: *mut Spilt,
+    owned: Witness,
 }
 
 /// What a step may free, to be freed when no bag is held.
@@ -209,7 +210,7 @@ impl Garbage {
 
     #[cold]
     fn spill(&self, thing: Retired) {
-        let node = Box::into_raw(Box::new(Spilt { thing, next: ptr::null_mut() }));
+        let node = Box::into_raw(Box::new(Spilt { thing, next: ptr::null_mut(), owned: Witness::default() }));
         // Relaxed: the CAS decides.
         let mut head = self.spill.load(Ordering::Relaxed);
         loop {
@@ -242,7 +243,8 @@ impl Garbage {
 unsafe fn unlist(mut list: *mut Spilt, each: &mut dyn FnMut(Retired)) {
     while !list.is_null() {
         // SAFETY: nodes are made from boxes, and the list is the caller's.
-        let node = unsafe { Box::from_raw(list) };
+        let mut node = unsafe { Box::from_raw(list) };
+        node.owned.touch();
         list = node.next;
         each(node.thing);
     }

@@ -53,7 +53,7 @@ impl<E> TailCell<E> {
     }
 
     fn swing(&self, from: *mut Tail<E>, to: *mut Tail<E>) -> bool {
-        // Release: publishes the new tail's words (O6). Acquire: the winner retires `from`.
+        // Release: publishes the new tail's words (O6). Acquire: a belt; `from` came by an Acquire load.
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 

@@ -225,8 +225,8 @@ impl<E> Slot<E> {
     /// Changes `from` into `to`; false if something else stood there.
     #[inline]
     pub(crate) fn swing(&self, from: Word<E>, to: Word<E>) -> bool {
-        // Release: publishes the new entry (O1). Acquire: orders what the winner does to the old entry after the
-        // CAS that it undoes. Failure: the caller loads again.
+        // Release: publishes the new entry (O1). Acquire: a belt; `from` came by an Acquire load. Failure: the caller
+        // loads again.
         self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
