@@ -114,6 +114,12 @@ impl Host<Item> for Bare {
         item.hash
     }
 
+    fn earlier_due(&self, a: u32, b: u32) -> u32 {
+        a.min(b)
+    }
+
+    fn remind_of(&self, _: (usize, u32), _: u32) {}
+
     fn retire_tail(&self, tail: *mut Tail<Item>) {
         self.retire(tail, TAIL);
     }

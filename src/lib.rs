@@ -42,6 +42,7 @@ mod garbage;
 mod map;
 mod sync;
 mod table;
+mod wheel;
 
 pub use clock::{Clock, Deadline, ManualClock};
 pub use map::{Builder, Inserted, Iter, Pinned, PinnedIter, Purged, Ref, TtlMap};

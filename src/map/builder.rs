@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::TtlMap;
-use super::sweep::Walk;
 use crate::clock::Clock;
 use crate::garbage::Garbage;
 use crate::table::Table;
+use crate::wheel::{Wheel, tick_at};
 
 /// Makes a [`TtlMap`]; see [`TtlMap::builder`].
 ///
@@ -108,11 +108,12 @@ impl<K, V, S> Builder<K, V, S> {
     /// assert!(map.is_empty());
     /// ```
     pub fn build(self) -> TtlMap<K, V, S> {
+        let clock = self.clock.unwrap_or_default();
         TtlMap {
             table: Table::with_capacity(self.initial_capacity),
+            wheel: Wheel::new(tick_at(clock.read().floor)),
             garbage: Garbage::new(),
-            walk: Walk::new(),
-            clock: self.clock.unwrap_or_default(),
+            clock,
             hasher: self.hasher,
             time_to_live: self.time_to_live,
             _entries: PhantomData,

@@ -5,6 +5,8 @@ mod api;
 mod builder;
 mod iter;
 mod pinned;
+mod purge;
+mod remind;
 mod sweep;
 
 use std::cell::Cell;
@@ -18,13 +20,14 @@ use equivalent::Equivalent;
 pub use builder::Builder;
 pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
-pub use sweep::Purged;
+pub use purge::Purged;
 
 use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
 use crate::entry::Entry;
 use crate::garbage::{Garbage, Guard};
 use crate::table::{Table, fits};
-use sweep::{Upkeep, Walk};
+use crate::wheel::{Wheel, tick_at};
+use sweep::Upkeep;
 
 /// A concurrent map whose entries expire.
 ///
@@ -44,7 +47,7 @@ use sweep::{Upkeep, Walk};
 pub struct TtlMap<K, V, S = RandomState> {
     table: Table<Entry<K, V>>,
     garbage: Garbage,
-    walk: Walk,
+    wheel: Wheel,
     clock: Clock,
     hasher: S,
     /// None: for ever.
@@ -135,6 +138,11 @@ impl<'m> Now<'m> {
         }
     }
 
+    /// The time that has surely come.
+    fn floor(&self) -> u64 {
+        self.reading.get().floor
+    }
+
     /// Reads the exact time, by which the pin judges from now on.
     #[cold]
     fn exactly(&self) -> Reading {
@@ -196,7 +204,8 @@ where
         }
     }
 
-    /// The story of insert: find or publish; if found, judge and replace; retire what was replaced; pay some upkeep.
+    /// The story of insert: find or publish; if found, judge and replace; see to it that the bucket is looked at when the
+    /// entry lapses; retire what was replaced; pay some upkeep.
     fn put<'g>(
         &self,
         key: K,
@@ -217,25 +226,27 @@ where
         let deadline = if deadline <= reading.floor { EXPIRED } else { deadline };
         let new = Unpublished::new(Entry::new(key, value, hash, deadline));
         let upkeep = Upkeep { map: self, guard };
+        let tick = tick_at(reading.floor);
+        self.wheel.turn_to(tick);
         let old = loop {
             let is = |entry: &Entry<K, V>| entry.key == new.entry().key;
             let Some(old) = self.table.insert(hash, new.as_ptr(), is, &upkeep, guard) else {
                 new.publish();
-                self.walk.note(deadline);
-                upkeep.pay();
+                upkeep.remind(hash, deadline, tick);
+                upkeep.pay(now);
                 return Inserted::New;
             };
             let was_live = judge(old.entry(), now).is_some();
             if old.replace(new.as_ptr()) {
                 new.publish();
-                self.walk.note(deadline);
+                upkeep.remind(hash, deadline, tick);
                 break if was_live { Inserted::Replaced(old) } else { Inserted::Expired(old) };
             }
             // Somebody else was there first: start again.
         };
         old.map(|old| {
             // SAFETY: replaced by this very call.
-            unsafe { upkeep.pay_and_retire(old.as_ptr()) };
+            unsafe { upkeep.pay_and_retire(old.as_ptr(), now) };
             old.entry()
         })
     }
@@ -247,14 +258,14 @@ where
     {
         let hash = self.hash(key);
         let upkeep = Upkeep { map: self, guard };
-        now.exactly();
+        self.wheel.turn_to(tick_at(now.exactly().floor));
         loop {
             let is = |entry: &Entry<K, V>| key.equivalent(&entry.key);
             let found = self.table.find_mut(hash, is, &upkeep, guard)?;
             let was_live = judge(found.entry(), now).is_some();
             if found.unlink() {
                 // SAFETY: unlinked by this very call.
-                unsafe { upkeep.pay_and_retire(found.as_ptr()) };
+                unsafe { upkeep.pay_and_retire(found.as_ptr(), now) };
                 upkeep.freed(hash);
                 return was_live.then_some(found.entry());
             }
@@ -325,6 +336,9 @@ where
         f.debug_map().entries(self.pin().iter()).finish()
     }
 }
+
+#[cfg(all(test, not(ttl_loom)))]
+mod upkeep_tests;
 
 #[cfg(all(test, not(ttl_loom)))]
 mod tests {

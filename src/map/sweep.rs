@@ -1,7 +1,8 @@
-//! The story of upkeep: what a write does for the map beside its own work, and how what has lapsed is purged.
+//! The story of upkeep: what a write does for the map beside its own work.
 //!
-//! Each write moves at most [`UNITS_A_STEP`](crate::table::grow) bins of a resize and frees at most
-//! [`FREED_A_STEP`](crate::garbage) things; both constants are small, and neither depends on how much there is to do.
+//! Each write moves at most [`UNITS_A_STEP`](crate::table::grow) bins of a resize, looks at no more than 64 reminders and
+//! entries, of which it retires a few that have lapsed, and frees as many as it retired and
+//! [`FREED_A_STEP`](crate::garbage) more. None of these depends on how much there is to do.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,28 +10,24 @@ use std::hash::{BuildHasher, Hash};
 use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::iter::Entries;
-use super::{Now, TtlMap, judge};
-use crate::clock::NEVER;
+use super::remind::Tally;
+use super::{Now, TtlMap};
 use crate::entry::Entry;
-use crate::garbage::{Free, Garbage, Guard, Retired, STEPS_A_VISIT, pin};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::garbage::{FREED_A_STEP, Free, Garbage, Guard, Retired, STEPS_A_VISIT};
 use crate::table::{Array, Host, Occupied, Tail};
-
-/// What [`TtlMap::purge_expired`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Purged {
-    /// Expired entries that this call removed.
-    pub removed: usize,
-    /// Whether there is more to do: entries not looked at, or memory not given back.
-    pub more: bool,
-}
+use crate::wheel::{Due, FEW, Reminder, tick_at};
 
 /// What is retired, by the low bits of its address.
 const ENTRY: usize = 0;
 const TAIL: usize = 1;
 const ARRAY: usize = 2;
 const KIND: usize = 3;
+
+/// A write sweeps until it has retired so many entries: more than it adds.
+const RETIRED_A_STEP: usize = 4;
+/// Or until it has looked at so many reminders and entries. The last bucket may bring 13 more (and its tail, where hashes
+/// are equal).
+const LOOKED_AT_A_STEP: usize = 50;
 
 /// One write's upkeep, on behalf of the map.
 pub(super) struct Upkeep<'g, K, V, S> {
@@ -43,19 +40,33 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
         entry.kept_hash.get(|| self.map.hash(&entry.key))
     }
 
+    fn earlier_due(&self, a: u32, b: u32) -> u32 {
+        Due(a).earlier(Due(b), self.map.wheel.cursor()).0
+    }
+
+    fn remind_of(&self, bin: (usize, u32), due: u32) {
+        let wheel = &self.map.wheel;
+        wheel.file(Reminder { bucket: wheel.bucket(bin), due: Due(due), superseded: Due::NONE });
+    }
+
     fn retire_tail(&self, tail: *mut Tail<Entry<K, V>>) {
         self.map.garbage.retire(tagged(tail, TAIL), self.guard);
     }
 
     fn retire_array(&self, array: *mut Array<Entry<K, V>>) {
         self.map.garbage.retire_large(tagged(array, ARRAY), self.guard);
+        // Half the buckets need half the reminders.
+        if self.map.wheel.len() > FEW {
+            self.map.wheel.scrub();
+        }
     }
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// Pays the upkeep of a write that retired nothing.
-    pub(super) fn pay(&self) {
+    pub(super) fn pay(&self, now: &Now<'_>) {
         self.step();
+        self.sweep_some(now);
         self.map.free(|garbage| garbage.collect(self.guard));
         self.look_around();
     }
@@ -69,7 +80,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// It was reachable through its slot word alone, in one bin (or tail) at a time: the word was swung away from it,
     /// and a copy of the word in a moved bin's frozen line is found only by threads that came to that bin before it
     /// moved. They, and all who hold a reference, were pinned before this call, which is what the grace period waits for.
-    pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>) {
+    pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>, now: &Now<'_>) {
         let entry = tagged(entry, ENTRY);
         if is_freeing() {
             self.map.garbage.retire(entry, self.guard);
@@ -77,7 +88,25 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
             self.map.free(|garbage| garbage.exchange(entry, self.guard));
         }
         self.step();
+        self.sweep_some(now);
         self.look_around();
+    }
+
+    /// Retires some of what has lapsed, if anything is due.
+    #[inline]
+    fn sweep_some(&self, now: &Now<'_>) {
+        if self.map.wheel.has_work(tick_at(now.floor())) && !is_freeing() {
+            self.sweep_a_step(now);
+        }
+    }
+
+    #[cold]
+    fn sweep_a_step(&self, now: &Now<'_>) {
+        let most = Tally { looked_at: LOOKED_AT_A_STEP, retired: RETIRED_A_STEP };
+        let (done, _) = self.sweep(now, None, most);
+        for _ in 0..done.retired.div_ceil(FREED_A_STEP) {
+            self.map.free(|garbage| garbage.collect(self.guard));
+        }
     }
 
     /// Moves a few bins of a resize, if one is under way.
@@ -101,11 +130,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     }
 
     /// Unlinks and retires an entry, wherever it has moved meanwhile; false if it is gone.
-    fn unlink<'g>(&'g self, mut found: Occupied<'g, Entry<K, V>>) -> bool {
-        let hash = self.hash_of(found.entry());
+    pub(super) fn unlink<'g>(&'g self, mut found: Occupied<'g, Entry<K, V>>) -> bool {
         let same = found.as_ptr();
         while !found.unlink() {
             // It was replaced or removed, or is being moved: then it is moved first, and found again.
+            let hash = self.hash_of(found.entry());
             let is = |entry: &Entry<K, V>| std::ptr::eq(entry, same);
             let Some(there) = self.map.table.find_mut(hash, is, self, self.guard) else { return false };
             found = there;
@@ -139,7 +168,7 @@ impl<K, V, S> TtlMap<K, V, S> {
 
     /// Frees what `of` hands out; returns how much. Does nothing inside a destructor that such a call runs: what that
     /// one retires waits for the next write, as else collections would nest without end.
-    fn free(&self, of: impl FnOnce(&Garbage) -> Free) -> usize {
+    pub(super) fn free(&self, of: impl FnOnce(&Garbage) -> Free) -> usize {
         if is_freeing() {
             return 0;
         }
@@ -220,7 +249,7 @@ fn drop_entry<K, V>(entry: Entry<K, V>) -> std::thread::Result<()> {
 }
 
 /// Lets a destructor's panic end here.
-fn discard(panic: Box<dyn Any + Send>) {
+pub(super) fn discard(panic: Box<dyn Any + Send>) {
     if cfg!(ttl_loom) {
         // A model's own findings are panics, too.
         resume_unwind(panic);
@@ -252,140 +281,6 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
             Some(panic) => resume_unwind(panic),
             None => {}
         }
-    }
-}
-
-/// Where the walk that purges stands; all who purge share it.
-pub(super) struct Walk {
-    next_bin: AtomicUsize,
-    /// How many bins there were.
-    of_len: AtomicUsize,
-    /// The earliest deadline that the walk has left behind or that came since it began, so that it is done only when
-    /// nothing is overdue.
-    earliest: AtomicU64,
-}
-
-impl Walk {
-    pub(super) fn new() -> Self {
-        Walk { next_bin: AtomicUsize::new(0), of_len: AtomicUsize::new(0), earliest: AtomicU64::new(NEVER) }
-    }
-
-    /// Takes note of a deadline that the walk may not meet. Mostly it is no news, and nothing is written.
-    pub(super) fn note(&self, deadline: u64) {
-        // Relaxed: an entry that is overlooked costs memory until the next walk, nothing else.
-        if deadline < self.earliest.load(Ordering::Relaxed) {
-            self.earliest.fetch_min(deadline, Ordering::Relaxed);
-        }
-    }
-}
-
-impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
-    /// Removes expired entries and gives memory back, looking at about `budget` entries.
-    ///
-    /// Calls go on where the last one, on any thread, ended. `more` says whether another call would find something to
-    /// do, so `while map.purge_expired(1000).more {}` purges all that has expired, frees what no reader holds, and
-    /// lets the table shrink. Entries inserted meanwhile may wait for the next walk.
-    ///
-    /// # Complexity
-    ///
-    /// In proportion to `budget`; at least one bucket is visited.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use ttlwheel::{ManualClock, TtlMap};
-    ///
-    /// let clock = ManualClock::new();
-    /// let map = TtlMap::builder().time_to_live(Duration::from_secs(1)).clock(&clock).build();
-    /// for n in 0..100 {
-    ///     map.insert(n, n);
-    /// }
-    /// clock.advance(Duration::from_secs(1));
-    /// assert_eq!((map.len(), map.stored_len()), (0, 100));
-    /// let mut removed = 0;
-    /// loop {
-    ///     let purged = map.purge_expired(10);
-    ///     removed += purged.removed;
-    ///     if !purged.more {
-    ///         break;
-    ///     }
-    /// }
-    /// assert_eq!((removed, map.stored_len()), (100, 0));
-    /// ```
-    pub fn purge_expired(&self, budget: usize) -> Purged {
-        let purged = self.purge_entries(budget);
-        let unfreed = self.give_back(budget);
-        Purged { more: purged.more || unfreed, ..purged }
-    }
-
-    fn purge_entries(&self, budget: usize) -> Purged {
-        let guard = &pin();
-        let now = Now::new(&self.clock);
-        now.exactly();
-        let upkeep = Upkeep { map: self, guard };
-        // Relaxed: where walks start; two that start at the same bin do some work twice.
-        let bins = self.table.bins(guard);
-        let start = match self.walk.of_len.swap(bins.len(), Ordering::Relaxed) {
-            len if len == bins.len() => self.walk.next_bin.load(Ordering::Relaxed),
-            // In a table of another size a bin's number means something else.
-            _ => 0,
-        };
-        if start == 0 {
-            self.walk.earliest.store(NEVER, Ordering::Relaxed);
-        }
-        let mut bins = bins.starting_at(start);
-        let (mut removed, mut looked_at, mut visited, mut ended) = (0, 0, 0, false);
-        let mut entries = Vec::new();
-        while looked_at < budget.max(1) {
-            if bins.next_into(&mut entries, &upkeep).is_none() {
-                ended = true;
-                break;
-            }
-            visited += 1;
-            looked_at += entries.len().max(1);
-            for found in entries.drain(..) {
-                match judge(found.entry(), &now) {
-                    Some(deadline) => self.walk.note(deadline),
-                    None => removed += usize::from(upkeep.unlink(found)),
-                }
-            }
-        }
-        self.walk.next_bin.store(if ended { 0 } else { start + visited }, Ordering::Relaxed);
-        for _ in 0..=visited {
-            upkeep.step();
-        }
-        let overdue = !now.is_live(self.walk.earliest.load(Ordering::Relaxed));
-        self.table.shrink_if_due(0, guard);
-        let resizing = self.table.is_resizing(guard);
-        Purged { removed, more: !ended || overdue || resizing }
-    }
-
-    /// Unlinks every entry that a walk over all bins meets.
-    pub(super) fn remove_all(&self) {
-        let guard = &pin();
-        let upkeep = Upkeep { map: self, guard };
-        for found in Entries::new(self, guard) {
-            let hash = upkeep.hash_of(found.entry());
-            upkeep.unlink(found);
-            upkeep.pay();
-            upkeep.freed(hash);
-        }
-    }
-
-    /// Frees up to about `budget` of what was retired, as far as no reader holds it; says whether that was not all.
-    fn give_back(&self, budget: usize) -> bool {
-        let shards = self.garbage.shard_count();
-        for shard in 0..shards {
-            self.free(|garbage| garbage.flush(shard, &pin()));
-        }
-        // Where nobody else is pinned, three pins see a grace period through.
-        (0..3).for_each(|_| pin().flush());
-        let (mut shard, mut idle, mut freed) = (0, 0, 0);
-        while idle < shards && freed < budget.max(1) {
-            let some = self.free(|garbage| garbage.flush(shard, &pin()));
-            (shard, freed) = ((shard + 1) % shards, freed + some);
-            idle = if some == 0 { idle + 1 } else { 0 };
-        }
-        idle < shards
     }
 }
 

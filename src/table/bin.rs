@@ -22,8 +22,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
 #[repr(C, align(64))]
 pub(crate) struct Bin<E> {
     header: AtomicU64,
-    /// Kept for the wheel: the tick of the bin's earliest reminder.
-    _due: AtomicU32,
+    /// Kept for the table's owner: when the bin is to be looked at. Zero until it is set or inherited.
+    due: AtomicU32,
     /// The number of the bin's overflow line, 0 for none. Set once, by CAS.
     overflow: AtomicU32,
     slots: [Slot<E>; MAIN],
@@ -40,7 +40,7 @@ impl<E> Default for Bin<E> {
     fn default() -> Self {
         Bin {
             header: AtomicU64::new(0),
-            _due: AtomicU32::new(0),
+            due: AtomicU32::new(0),
             overflow: AtomicU32::new(0),
             slots: Default::default(),
         }
@@ -351,6 +351,27 @@ impl<'g, E> BinRef<'g, E> {
         self.bin.load()
     }
 
+    /// The bin's number, and how many bits number the bins of its table.
+    pub(crate) fn number(self) -> (usize, u32) {
+        (self.index, self.array.bits())
+    }
+
+    /// Whether the bin is being moved, or was.
+    pub(crate) fn is_frozen(self) -> bool {
+        self.header().is_frozen()
+    }
+
+    #[inline]
+    pub(crate) fn due(self) -> u32 {
+        // Relaxed: whoever must see what was linked before it was changed, or after, has a fence.
+        self.bin.due.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn change_due(self, from: u32, to: u32) -> Result<(), u32> {
+        // Relaxed: likewise.
+        self.bin.due.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).map(|_| ())
+    }
+
     /// The tail of a sealed bin: null before its first key, or in a bin that is not sealed.
     pub(super) fn tail(self) -> Option<&'g TailCell<E>> {
         self.line().map(|line| &line.tail)
@@ -433,7 +454,7 @@ impl<'g, E> BinRef<'g, E> {
     }
 
     /// Reads the bin's entries as they stood together at some moment; None if it has moved.
-    pub(super) fn snapshot(self, into: &mut Vec<Occupied<'g, E>>) -> Option<()> {
+    pub(crate) fn snapshot(self, into: &mut Vec<Occupied<'g, E>>) -> Option<()> {
         let start = into.len();
         loop {
             into.truncate(start);

@@ -23,7 +23,7 @@ use super::word::{TAG_BITS, TAGGED, Tag, Word, tag_of};
 use std::cmp::Ordering::{Equal, Greater, Less};
 use std::ptr;
 
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence_after_rmw};
 
 /// Units that a write moves while a resize is under way.
 pub(crate) const UNITS_A_STEP: usize = 4;
@@ -124,8 +124,14 @@ impl<E> Array<E> {
         for (child, header) in self.children(unit, next).zip(&mut opened) {
             *header = Header::copied(self.copy(unit, next, next.bin(child), host));
         }
+        let due = self.inherited_due(unit, next, host);
         for (child, header) in self.children(unit, next).zip(opened) {
+            // Once, before the child is opened: fails for a helper who comes later.
+            let is_set = next.bin(child).change_due(0, due).is_ok();
             next.bin(child).open(header);
+            if is_set && due != Self::NOT_DUE && next.len() < self.len() {
+                host.remind_of((child, next.bits()), due);
+            }
         }
         let mut tails = [ptr::null_mut(); 2];
         for (bin, tail) in self.sources(unit, next).zip(&mut tails) {
@@ -136,6 +142,18 @@ impl<E> Array<E> {
         // Not before all sources have moved: until then whoever comes to one of them copies the tails of both.
         tails.into_iter().filter(|tail| !tail.is_null()).for_each(|tail| host.retire_tail(tail));
     }
+
+    /// When the children are to be looked at: whenever one of their sources was.
+    fn inherited_due(&self, unit: usize, next: &Array<E>, host: &impl Host<E>) -> u32 {
+        // The freezing before the look at what is due: who lowers that later sees the bin frozen, and goes on to the
+        // children (W6).
+        fence_after_rmw();
+        let dues = self.sources(unit, next).map(BinRef::due);
+        dues.reduce(|a, b| host.earlier_due(a, b)).unwrap_or(0).max(Self::NOT_DUE)
+    }
+
+    /// What a child inherits of bins that are not to be looked at. Not zero, which it was before.
+    const NOT_DUE: u32 = 1;
 
     /// Sees to it that all bins of a unit have moved. Nothing may be unlinked from a child before: the entry could
     /// still be found by way of the other source.

@@ -27,8 +27,9 @@ use crate::sync::{AtomicPtr, Ordering};
 
 pub(crate) use array::Array;
 use array::MAX_BITS;
+pub(crate) use bin::BinRef;
 pub(crate) use bin::Occupied;
-use bin::{BinRef, Find, Insert, Pressure};
+use bin::{Find, Insert, Pressure};
 use grow::out_of_memory;
 pub(crate) use tail::Tail;
 pub(crate) use word::{KeptHash, fits};
@@ -38,6 +39,10 @@ pub(crate) trait Host<E> {
     /// The hash of an entry's key, as it was given to [`Table::insert`]. Where words have no tags it must not change,
     /// whatever the user's hasher does.
     fn hash_of(&self, entry: &E) -> u64;
+    /// The earlier of two times at which bins are to be looked at.
+    fn earlier_due(&self, a: u32, b: u32) -> u32;
+    /// Sees to it that a bin, put together of two, is looked at when it is due: so far only one of them was to be.
+    fn remind_of(&self, bin: (usize, u32), due: u32);
     /// Takes a tail that nobody who pins from now on can reach.
     fn retire_tail(&self, tail: *mut Tail<E>);
     /// Takes an array that nobody who pins from now on can reach.
@@ -153,6 +158,42 @@ impl<E> Table<E> {
         }
     }
 
+    /// The bin in which keys of this hash stand, not being moved.
+    pub(crate) fn locate<'g>(&self, hash: u64, host: &impl Host<E>, guard: &'g Guard) -> BinRef<'g, E> {
+        let mut array = self.current(guard);
+        loop {
+            let bin = array.bin_of(hash);
+            match array.next() {
+                Some(next) if bin.is_frozen() => {
+                    array.finish_unit(bin.index, next, host);
+                    array = next;
+                }
+                _ => return bin,
+            }
+        }
+    }
+
+    /// The bin that has this number in a table of 2^`bits` bins, or what it was put together to; None if it was split.
+    pub(crate) fn locate_bin<'g>(
+        &self,
+        (index, bits): (usize, u32),
+        host: &impl Host<E>,
+        guard: &'g Guard,
+    ) -> Option<BinRef<'g, E>> {
+        let mut array = self.current(guard);
+        while array.bits() <= bits {
+            let bin = array.bin(index);
+            match array.next() {
+                Some(next) if bin.is_frozen() => {
+                    array.finish_unit(bin.index, next, host);
+                    array = next;
+                }
+                _ => return Some(bin),
+            }
+        }
+        None
+    }
+
     /// Starts to shrink if the bins around this hash are nearly empty.
     pub(crate) fn shrink_if_due(&self, hash: u64, guard: &Guard) {
         self.current(guard).resize_if_due(hash as usize, Pressure::Freed, self.min_bits);
@@ -260,16 +301,6 @@ pub(crate) struct Bins<'g, E> {
 }
 
 impl<'g, E> Bins<'g, E> {
-    pub(crate) fn len(&self) -> usize {
-        self.array.len()
-    }
-
-    /// The walk from this bin on.
-    pub(crate) fn starting_at(mut self, index: usize) -> Self {
-        self.index = index.min(self.array.len());
-        self
-    }
-
     /// Adds the entries of the next bin; None at the end.
     pub(crate) fn next_into(&mut self, into: &mut Vec<Occupied<'g, E>>, host: &impl Host<E>) -> Option<()> {
         if self.index >= self.array.len() {
@@ -314,6 +345,17 @@ fn gather<'g, E>(
         let Some(first) = children.next() else { return };
         children.for_each(|child| gather(next, child, class, into, host));
         (array, index) = (next, first);
+    }
+}
+
+#[cfg(all(test, not(ttl_loom)))]
+impl<E> Table<E> {
+    /// All bins that have not moved.
+    pub(crate) fn present_bins<'g>(&self, guard: &'g Guard) -> Vec<BinRef<'g, E>> {
+        let array = self.current(guard);
+        let next = array.next().map(|next| (0..array.len()).flat_map(move |n| children_of(array, n, next)));
+        let children = next.into_iter().flatten().filter(|child| child.header().version() != 0);
+        (0..array.len()).map(|n| array.bin(n)).chain(children).filter(|bin| !bin.header().is_moved()).collect()
     }
 }
 

@@ -1,0 +1,265 @@
+//! The story of reminders: where table and wheel meet.
+//!
+//! Every bucket whose entries will lapse has a *due*: the tick of its earliest reminder in the wheel. A write that links an
+//! entry which lapses before that lowers the due, and files a reminder for it; with one time to live that is hardly ever
+//! so. A reminder of which the time has come is good while the bucket's due is still its own: then the due is taken
+//! back, the bucket is visited, what has lapsed is retired, and a reminder filed for the earliest deadline that is left.
+//!
+//! ```text
+//!  write:  link ─ fence ─ read the due             sweep:  take the due back ─ fence ─ visit
+//!  move:   freeze ─ fence ─ read the due           lower:  lower the due ─ fence ─ frozen? again in the child
+//! ```
+//!
+//! So either the write sees that it must file, or the visitor sees its entry; and whatever a mover did not see of a due,
+//! its writer files once more where the bucket has moved.
+
+use std::hash::{BuildHasher, Hash};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::sweep::{Upkeep, discard};
+use super::{Now, judge};
+use crate::clock::NEVER;
+use crate::entry::Entry;
+use crate::sync::{Ordering, fence, fence_after_rmw};
+use crate::table::{BinRef, Occupied};
+use crate::wheel::{Bucket, Due, Reminder, Sweep, tick_after, tick_at};
+
+/// What a sweep may do at most, and has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Reminders taken and entries looked at.
+    pub(super) looked_at: usize,
+    /// Entries retired.
+    pub(super) retired: usize,
+}
+
+/// What a visit leaves to do.
+enum Left {
+    Nothing,
+    /// The earliest deadline of the entries that are left.
+    Until(u64),
+    /// The bucket has moved.
+    Moved,
+}
+
+impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
+    /// Sees to it that the bucket of a hash is looked at when an entry lapses that was just linked there.
+    #[inline]
+    pub(super) fn remind(&self, hash: u64, deadline: u64, now: u64) {
+        if deadline == NEVER {
+            return;
+        }
+        // The link before the look at the due; pairs with the fence in `fire` (W7).
+        fence_after_rmw();
+        // The write is done by now: a panic of some other key's hash, if bins are moved, is not its caller's.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.remind_at(hash, tick_after(deadline), now))) {
+            discard(panic);
+        }
+    }
+
+    fn remind_at(&self, hash: u64, tick: u64, now: u64) {
+        if tick <= now + 1 {
+            self.map.wheel.look_again();
+        }
+        loop {
+            let bin = self.map.table.locate(hash, self, self.guard);
+            self.lower(bin, Due(bin.due()), tick, now);
+            // Our change of the due before the look whether the bin is frozen; pairs with the fence of whoever moves
+            // it (W6).
+            fence_after_rmw();
+            if !bin.is_frozen() {
+                return;
+            }
+        }
+    }
+
+    /// Lowers a bucket's due, if it is later than this tick, and files the reminder.
+    #[inline]
+    fn lower(&self, bin: BinRef<'_, Entry<K, V>>, mut due: Due, tick: u64, now: u64) {
+        while let Some(lower) = due.lowered_to(tick, now) {
+            match bin.change_due(due.0, lower.0) {
+                Ok(()) => return self.file(bin, lower, due),
+                Err(seen) => due = Due(seen),
+            }
+        }
+    }
+
+    #[cold]
+    fn file(&self, bin: BinRef<'_, Entry<K, V>>, due: Due, superseded: Due) {
+        let bucket = self.map.wheel.bucket(bin.number());
+        if !self.map.wheel.file(Reminder { bucket, due, superseded }) {
+            // No memory, no reminder; the next write to the bucket may have more luck.
+            let _ = bin.change_due(due.0, Due::NONE.0);
+        }
+    }
+
+    /// Works off reminders until `most` is reached, or none is due; true if it is the former. `exactly` at a time, else
+    /// by the wheel's slots.
+    pub(super) fn sweep(&self, now: &Now<'_>, exactly: Option<u64>, most: Tally) -> (Tally, bool) {
+        let mut done = Tally::default();
+        let Some(mut sweep) = self.map.wheel.sweep() else { return (done, false) };
+        let mut entries = Vec::new();
+        while done.looked_at < most.looked_at && done.retired < most.retired {
+            let Some(reminder) = sweep.next(exactly) else { return (done, false) };
+            done.looked_at += 1;
+            let fire = || self.fire(reminder, &mut sweep, &mut entries, now, exactly, &mut done);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(fire)) {
+                // The hash of a key that is to be moved. Another try, in a while.
+                let again = Reminder { due: Due::UNSET, superseded: Due::NONE, ..reminder };
+                self.map.wheel.file(again);
+                discard(panic);
+            }
+        }
+        (done, true)
+    }
+
+    fn fire(
+        &self,
+        reminder: Reminder,
+        sweep: &mut Sweep<'_>,
+        entries: &mut Vec<Occupied<'g, Entry<K, V>>>,
+        now: &Now<'_>,
+        exactly: Option<u64>,
+        done: &mut Tally,
+    ) {
+        let Reminder { bucket, due, superseded } = reminder;
+        let tick = tick_at(now.floor());
+        let last = if exactly.is_some() { tick + 1 } else { tick };
+        // What was filed before a long pause may be mistaken for what is to come.
+        let wheel = &self.map.wheel;
+        let is_known = wheel.is_scrubbing() || !wheel.is_of_an_old_round(bucket);
+        if sweep.is_early() && is_known && due != Due::UNSET && due.tick(tick) > last {
+            // It was taken with others, or before its time: to its place, which may be a finer one now.
+            if due.tick(tick) == tick + 1 {
+                self.map.wheel.look_again();
+            }
+            if !self.is_to_be_scrubbed(reminder) && !self.map.wheel.file(reminder) {
+                sweep.push(reminder);
+            }
+            return;
+        }
+        let Some(bin) = self.map.table.locate_bin(bucket.number(), self, self.guard) else {
+            // The table has grown since: it reminds of both halves, each of which inherited the due.
+            bucket.halves().into_iter().for_each(|bucket| sweep.push(Reminder { bucket, ..reminder }));
+            return;
+        };
+        let superseded = match due {
+            Due::UNSET => self.take_due(bin),
+            // Stale: an earlier one was filed since, or this one was filed twice.
+            _ if bin.change_due(due.0, Due::NONE.0).is_err() => match self.map.wheel.is_of_an_old_round(bucket) {
+                false => return,
+                true => self.take_due(bin),
+            },
+            // The one superseded is of a part of the bucket alone, since the table was halved.
+            _ if bin.number().1 < bucket.number().1 => Due::NONE,
+            _ => superseded,
+        };
+        // The due is taken back before the bucket is looked at; pairs with the fence in `remind` (W7).
+        fence_after_rmw();
+        loop {
+            let left = match bin.is_frozen() {
+                true => Left::Moved,
+                false => self.visit(bin, entries, now, done),
+            };
+            let deadline = match left {
+                Left::Moved => break,
+                Left::Nothing => NEVER,
+                Left::Until(deadline) => deadline,
+            };
+            if self.file_again(bin, deadline, (bucket, superseded), tick) {
+                break;
+            }
+        }
+        // What others did to the due since may have been missed by whoever moves the bin (W6).
+        fence_after_rmw();
+        if bin.is_frozen() {
+            let bucket = self.map.wheel.bucket(bin.number());
+            sweep.push(Reminder { bucket, due: Due::UNSET, superseded: Due::NONE });
+        }
+        // One bucket in 64 sees whether the table is too large by now.
+        let index = bin.number().0;
+        if index % 64 == 0 {
+            self.map.table.shrink_if_due(index as u64, self.guard);
+        }
+    }
+
+    /// Takes back whatever due a bucket has.
+    fn take_due(&self, bin: BinRef<'_, Entry<K, V>>) -> Due {
+        let mut due = bin.due();
+        while let Err(seen) = bin.change_due(due, Due::NONE.0) {
+            due = seen;
+        }
+        Due(due)
+    }
+
+    /// Sees to it that a bucket that was visited is looked at again, if it needs be; false if it must be visited once more.
+    fn file_again(
+        &self,
+        bin: BinRef<'_, Entry<K, V>>,
+        deadline: u64,
+        (bucket, superseded): (Bucket, Due),
+        now: u64,
+    ) -> bool {
+        let wheel = &self.map.wheel;
+        let is_ahead =
+            || !superseded.is_none() && superseded.tick(now) > wheel.cursor() + 1 && wheel.is_of_this_round(bucket);
+        let lowered = match is_ahead() {
+            true if deadline == NEVER => None,
+            true => superseded.lowered_to(tick_after(deadline), now),
+            false if deadline == NEVER => return true,
+            false => {
+                self.lower(bin, Due(bin.due()), tick_after(deadline), now);
+                return true;
+            }
+        };
+        let due = lowered.unwrap_or(superseded);
+        match bin.change_due(Due::NONE.0, due.0) {
+            Ok(()) if lowered.is_some() => self.file(bin, due, superseded),
+            Ok(()) => {
+                // The superseded reminder is the earliest again, unless it was taken meanwhile, and found stale (W8).
+                fence_after_rmw();
+                return is_ahead() || bin.change_due(due.0, Due::NONE.0).is_err();
+            }
+            // Somebody else has filed.
+            Err(seen) if deadline != NEVER => self.lower(bin, Due(seen), tick_after(deadline), now),
+            Err(_) => {}
+        }
+        true
+    }
+
+    /// Whether a reminder whose time has not come was superseded, and may be dropped all the same.
+    fn is_to_be_scrubbed(&self, reminder: Reminder) -> bool {
+        if !self.map.wheel.is_scrubbing() {
+            return false;
+        }
+        // The look at the round before that at the due; pairs with the fence in `file_again` (W8): whoever relies on this
+        // reminder anew sees that he can't, or is seen to.
+        fence(Ordering::SeqCst);
+        let bin = self.map.table.locate_bin(reminder.bucket.number(), self, self.guard);
+        // Where the table was halved, the whole bucket has a reminder of its own.
+        bin.is_some_and(|bin| bin.due() != reminder.due.0 || bin.number().1 < reminder.bucket.number().1)
+    }
+
+    /// Retires what has lapsed in a bucket.
+    fn visit(
+        &self,
+        bin: BinRef<'g, Entry<K, V>>,
+        entries: &mut Vec<Occupied<'g, Entry<K, V>>>,
+        now: &Now<'_>,
+        done: &mut Tally,
+    ) -> Left {
+        entries.clear();
+        if bin.snapshot(entries).is_none() {
+            return Left::Moved;
+        }
+        done.looked_at += entries.len();
+        let mut earliest = NEVER;
+        for found in entries.drain(..) {
+            match judge(found.entry(), now) {
+                Some(deadline) => earliest = earliest.min(deadline),
+                None => done.retired += usize::from(self.unlink(found)),
+            }
+        }
+        if earliest == NEVER { Left::Nothing } else { Left::Until(earliest) }
+    }
+}

@@ -1,0 +1,452 @@
+//! The timer wheel: reminders to look at a bucket, in the order of time.
+//!
+//! ```text
+//!   file ──▶ level 0  │ │ │▓│ │ │▓│ │ ...   spans of one tick        claim ──▶ lanes ──▶ whoever sweeps
+//!            level 1  │ │▓│ │ │ │ │ │ ...   spans of four
+//!            level 2  │ │ │ │ │▓│ │ │ ...   spans of sixteen, and so on; each level is made when first used
+//! ```
+//!
+//! The wheel knows ticks and bucket numbers, nothing of entries and tables. A ticket that comes late, early or not at all
+//! costs memory for a while, never a wrong answer.
+//!
+//! Two numbers say how far the wheel has turned. The *cursor* is announced: no ticket is filed at or behind it. What
+//! lies between *swept* and the cursor is being emptied; whoever finds it empty moves `swept` up. So a thread that
+//! stops between any two steps leaves nothing behind that others would not find.
+//!
+//! Reminders that were superseded, or whose entries were removed, stay until their time: nothing points at them. If they
+//! become more than the others, all slots are gone through once (`scrub`), a slot at a time, and they are dropped.
+//!
+//! A slot's tickets are taken all at once, and there may be a million. They go to a *lane*, which one thread at a time
+//! works off, as much as its budget allows; the rest stays in the lane, for whoever takes it next.
+
+mod geometry;
+mod slot;
+
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Lines, Ordering, fence, thread_number};
+pub(crate) use geometry::{Due, start_of, tick_after, tick_at};
+use geometry::{LEVELS, NEAR, Place, SLOTS, span_bits};
+pub(crate) use slot::{Bucket, Reminder};
+use slot::{Level, List, Ticket};
+
+const LANES: usize = if cfg!(ttl_loom) { 2 } else { 8 };
+
+pub(crate) struct Wheel {
+    turned: CachePadded<Turned>,
+    /// Each null until its first ticket.
+    levels: [AtomicPtr<Lines<Level>>; LEVELS],
+    /// Lists of tickets that were taken and not worked off: null for an empty one, TAKEN while it is in somebody's hands.
+    lanes: CachePadded<[AtomicPtr<Ticket>; LANES]>,
+    count: CachePadded<Count>,
+}
+
+struct Count {
+    /// How many tickets there are.
+    len: AtomicUsize,
+    /// With more than these the wheel is scrubbed.
+    limit: AtomicUsize,
+    /// Odd while the wheel is scrubbed.
+    round: AtomicUsize,
+    /// The slot, counted through all levels, that is scrubbed next.
+    next: AtomicUsize,
+}
+
+/// So many stale tickets are no reason to scrub.
+pub(crate) const FEW: usize = 1024;
+
+struct Turned {
+    /// Tickets are filed ahead of this tick.
+    cursor: AtomicU64,
+    /// Up to this tick no slot has tickets.
+    swept: AtomicU64,
+    /// The time for which the tick to come was last looked into.
+    looked_ahead: AtomicU64,
+}
+
+const TAKEN: *mut Ticket = ptr::without_provenance_mut(1);
+
+impl Wheel {
+    pub(crate) fn new(now: u64) -> Self {
+        Wheel {
+            turned: CachePadded::new(Turned {
+                cursor: AtomicU64::new(now),
+                swept: AtomicU64::new(now),
+                looked_ahead: AtomicU64::new(0),
+            }),
+            levels: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            lanes: CachePadded::new(std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()))),
+            count: CachePadded::new(Count {
+                len: AtomicUsize::new(0),
+                limit: AtomicUsize::new(FEW),
+                round: AtomicUsize::new(0),
+                next: AtomicUsize::new(0),
+            }),
+        }
+    }
+
+    /// Announces that this tick has begun.
+    #[inline]
+    pub(crate) fn turn_to(&self, now: u64) {
+        // Relaxed: what depends on the cursor is ordered by fences (W3).
+        if self.turned.cursor.load(Ordering::Relaxed) < now {
+            self.turn(now);
+        }
+    }
+
+    #[cold]
+    fn turn(&self, now: u64) {
+        let before = self.turned.cursor.fetch_max(now, Ordering::Relaxed);
+        // After so long dues may be mistaken: what was superseded is not relied on, and what seems stale is looked at.
+        if now.saturating_sub(before) > NEAR / 2 {
+            self.count.round.fetch_add(2, Ordering::Relaxed);
+        }
+        // If nothing is to be swept it is swept, lest what is filed now is filed as if the wheel lagged.
+        let (swept, cursor) = self.turned();
+        if swept < cursor && self.first_unswept(swept, cursor).is_none() {
+            self.set_swept(swept, cursor);
+        }
+    }
+
+    pub(crate) fn cursor(&self) -> u64 {
+        // Relaxed: as above.
+        self.turned.cursor.load(Ordering::Relaxed)
+    }
+
+    /// Files a reminder for its due tick, or the next that is to come; false where there is no memory for a level.
+    pub(crate) fn file(&self, reminder: Reminder) -> bool {
+        loop {
+            // Relaxed: of `swept` an older value will do.
+            let cursor = self.cursor();
+            let tick = reminder.due.tick(cursor).max(cursor + 1);
+            let place = Place::of(tick, cursor, self.turned.swept.load(Ordering::Relaxed));
+            let Some(level) = self.level(place.level) else { return false };
+            // Relaxed: a statistic.
+            let len = self.count.len.fetch_add(1, Ordering::Relaxed);
+            if len >= self.count.limit.load(Ordering::Relaxed) && !self.is_scrubbing() {
+                self.scrub();
+            }
+            level.push(place.position, tick, Ticket::new(reminder));
+            // SeqCst fence: the ticket's bit before the look at the cursor; pairs with that in `claim` (W3). Either the
+            // cursor is seen to have passed, or whoever sweeps up to it sees the bit.
+            fence(Ordering::SeqCst);
+            if self.cursor() < place.tick() {
+                return true;
+            }
+            // Perhaps nobody has seen it, and it would wait for the wheel to come round: another of the same. Of two
+            // the second is stale, and dropped.
+        }
+    }
+
+    /// Takes the tickets of one slot that the cursor has passed.
+    fn claim(&self) -> List {
+        loop {
+            let (swept, cursor) = self.turned();
+            if swept >= cursor {
+                return List::default();
+            }
+            while let Some((level, position)) = self.first_unswept(swept, cursor) {
+                let list = level.take(position);
+                if !list.is_empty() {
+                    return list;
+                }
+            }
+            self.set_swept(swept, cursor);
+        }
+    }
+
+    /// What is swept, and what is to be.
+    fn turned(&self) -> (u64, u64) {
+        // Relaxed, both: nothing is read on the word of `swept`.
+        let turned = (self.turned.swept.load(Ordering::Relaxed), self.cursor());
+        // SeqCst fence: the look at the cursor before that at the bits; pairs with that in `file` (W3).
+        fence(Ordering::SeqCst);
+        turned
+    }
+
+    fn first_unswept(&self, swept: u64, cursor: u64) -> Option<(&Level, u64)> {
+        self.levels().find_map(|(number, level)| {
+            let span = span_bits(number);
+            Some((level, level.first_occupied((swept >> span) + 1, cursor >> span)?))
+        })
+    }
+
+    fn set_swept(&self, from: u64, to: u64) {
+        // Relaxed: as in `turned`. A failure means that others got further.
+        let _ = self.turned.swept.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Takes the tickets of one slot that the cursor is in, if one of them is due in this very tick.
+    fn claim_early(&self, nanos: u64) -> List {
+        let cursor = self.cursor();
+        let early = |(number, level): (usize, &Level)| {
+            let position = (cursor >> span_bits(number)) + 1;
+            // What is filed again, as it hasn't lapsed yet, comes to a finer level; on the finest it would come round for
+            // ever. Relaxed: who loses a race looks once more, or is spared it.
+            let again = number == 0 && self.turned.looked_ahead.load(Ordering::Relaxed) == nanos;
+            (!again && level.has_due(position, cursor + 1)).then(|| {
+                if number == 0 {
+                    self.turned.looked_ahead.store(nanos, Ordering::Relaxed);
+                }
+                level.take(position).taken_early()
+            })
+        };
+        self.levels().find_map(early).unwrap_or_default()
+    }
+
+    /// Says that an entry lapses in this very tick.
+    #[cold]
+    pub(crate) fn look_again(&self) {
+        self.turned.looked_ahead.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether there may be anything to sweep at this tick.
+    #[inline]
+    pub(crate) fn has_work(&self, now: u64) -> bool {
+        // Relaxed, both: a hint; taking a lane or a slot decides.
+        self.turned.swept.load(Ordering::Relaxed) < now || self.lanes.iter().any(has_list) || self.is_scrubbing()
+    }
+
+    /// A place to work at; none where all are taken, by threads that do this very work.
+    pub(crate) fn sweep(&self) -> Option<Sweep<'_>> {
+        let home = thread_number();
+        (0..LANES).find_map(|n| {
+            let lane = &self.lanes[home.wrapping_add(n) % LANES];
+            let list = take(lane, TAKEN)?;
+            Some(Sweep { wheel: self, lane, list })
+        })
+    }
+
+    /// The tick at which there will be something to sweep; one that has passed if there is already.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        // Relaxed, all: whoever must not miss a ticket has a fence between its filing and this (R1).
+        let (swept, cursor) = (self.turned.swept.load(Ordering::Relaxed), self.cursor());
+        if self.lanes.iter().any(has_list) {
+            return Some(cursor);
+        }
+        let of_level = |(number, level): (usize, &Level)| {
+            let span = span_bits(number);
+            level.first_occupied((swept >> span) + 1, u64::MAX).map(|position| position << span)
+        };
+        // What is in somebody's hands may be left for others.
+        let taken = self.lanes.iter().any(|lane| lane.load(Ordering::Relaxed) == TAKEN).then_some(cursor + 1);
+        self.levels().filter_map(of_level).chain(taken).min()
+    }
+
+    /// How many tickets there are, about.
+    pub(crate) fn len(&self) -> usize {
+        // Relaxed: a statistic.
+        self.count.len.load(Ordering::Relaxed)
+    }
+
+    /// Starts to go through all slots, from the front: superseded reminders are dropped.
+    #[cold]
+    pub(crate) fn scrub(&self) {
+        // Relaxed, all: the fences that order the round are where it is used (W8).
+        let round = self.round();
+        self.count.next.store(0, Ordering::Relaxed);
+        if round % 2 == 0 {
+            let _ = self.count.round.compare_exchange(round, round + 1, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the tickets of the next slot that is to be scrubbed.
+    fn claim_stale(&self) -> List {
+        while self.is_scrubbing() {
+            // Relaxed: hands out slots, each about once.
+            let next = self.count.next.fetch_add(1, Ordering::Relaxed);
+            if next >= LEVELS * SLOTS {
+                let limit = 2 * self.len() + FEW;
+                self.count.limit.store(limit, Ordering::Relaxed);
+                let round = self.round();
+                let _ =
+                    self.count.round.compare_exchange(round | 1, (round | 1) + 1, Ordering::Relaxed, Ordering::Relaxed);
+                break;
+            }
+            let Some(level) = self.existing(next / SLOTS) else {
+                self.count.next.fetch_max((next / SLOTS + 1) * SLOTS, Ordering::Relaxed);
+                continue;
+            };
+            let list = level.take((next % SLOTS) as u64);
+            if !list.is_empty() {
+                return list.taken_early();
+            }
+        }
+        List::default()
+    }
+
+    fn round(&self) -> usize {
+        self.count.round.load(Ordering::Relaxed)
+    }
+
+    /// Whether reminders that are stale may be dropped before their time. Look whether they are, after a fence (W8).
+    pub(crate) fn is_scrubbing(&self) -> bool {
+        self.round() % 2 == 1
+    }
+
+    /// A bucket with the present round.
+    pub(crate) fn bucket(&self, number: (usize, u32)) -> Bucket {
+        Bucket::new(number, self.round() as u16)
+    }
+
+    /// Whether what a reminder of this bucket superseded is still in the wheel.
+    pub(crate) fn is_of_this_round(&self, bucket: Bucket) -> bool {
+        let round = self.round() as u16;
+        round % 2 == 0 && bucket.round() == round
+    }
+
+    /// Whether a reminder was filed before the last scrub or the last long pause.
+    pub(crate) fn is_of_an_old_round(&self, bucket: Bucket) -> bool {
+        bucket.round() != self.round() as u16
+    }
+
+    fn levels(&self) -> impl Iterator<Item = (usize, &Level)> {
+        (0..LEVELS).filter_map(|number| Some((number, self.existing(number)?)))
+    }
+
+    fn existing(&self, number: usize) -> Option<&Level> {
+        // Acquire: the level's zeroes; pairs with the CAS in `make_level` (W4).
+        let lines = self.levels[number].load(Ordering::Acquire);
+        // SAFETY: set once, freed by the drop only; there is one level in the lines.
+        unsafe { lines.as_ref().map(|lines| &*lines.as_ptr()) }
+    }
+
+    #[inline]
+    fn level(&self, number: usize) -> Option<&Level> {
+        match self.existing(number) {
+            Some(level) => Some(level),
+            None => self.make_level(number),
+        }
+    }
+
+    #[cold]
+    fn make_level(&self, number: usize) -> Option<&Level> {
+        let new = Box::into_raw(Box::new(Level::new()?));
+        // Release: publishes the level (W4).
+        let set = self.levels[number].compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Relaxed);
+        if set.is_err() {
+            // SAFETY: another one was installed, so nobody saw this.
+            unsafe { Box::from_raw(new).free() };
+        }
+        self.existing(number)
+    }
+}
+
+impl Drop for Wheel {
+    fn drop(&mut self) {
+        for lane in self.lanes.iter() {
+            // Relaxed: `&mut self`; likewise below.
+            let list = lane.load(Ordering::Relaxed);
+            if list != TAKEN {
+                // SAFETY: the lane's list, which nobody has taken.
+                drop(unsafe { List::from_raw(list) });
+            }
+        }
+        for level in &self.levels {
+            let lines = level.load(Ordering::Relaxed);
+            if !lines.is_null() {
+                // SAFETY: made from a box in `make_level`, and nobody uses it any more.
+                unsafe {
+                    let lines = Box::from_raw(lines);
+                    (*lines.as_ptr()).clear();
+                    lines.free();
+                }
+            }
+        }
+    }
+}
+
+/// Whether a lane has tickets that nobody is at work on.
+fn has_list(lane: &AtomicPtr<Ticket>) -> bool {
+    // Relaxed: a hint.
+    let list = lane.load(Ordering::Relaxed);
+    !list.is_null() && list != TAKEN
+}
+
+/// Takes what is in a lane, and leaves `instead`; None if somebody has it.
+fn take(lane: &AtomicPtr<Ticket>, instead: *mut Ticket) -> Option<List> {
+    // Relaxed: the CAS decides.
+    let list = lane.load(Ordering::Relaxed);
+    if list == TAKEN {
+        return None;
+    }
+    // Acquire: the tickets; pairs with the Release in the drop of a `Sweep` (W5). A list of which the first ticket was worked
+    // off and came back to the same address is as good.
+    lane.compare_exchange(list, instead, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    // SAFETY: whoever takes a list out of a lane owns it.
+    Some(unsafe { List::from_raw(list) })
+}
+
+/// One thread's work on what is due; what it leaves goes back to the lane when this is dropped.
+pub(crate) struct Sweep<'w> {
+    wheel: &'w Wheel,
+    lane: &'w AtomicPtr<Ticket>,
+    list: List,
+}
+
+impl Sweep<'_> {
+    /// The next reminder of which the time has come; `exactly` at a time, also one whose slot is not yet due.
+    pub(crate) fn next(&mut self, exactly: Option<u64>) -> Option<Reminder> {
+        if self.list.is_empty() {
+            self.list = self.refill(exactly);
+        }
+        let ticket = self.list.pop()?;
+        // Relaxed: a statistic.
+        self.wheel.count.len.fetch_sub(1, Ordering::Relaxed);
+        Some(ticket.reminder)
+    }
+
+    fn refill(&self, exactly: Option<u64>) -> List {
+        // What others have left comes before what nobody has claimed.
+        for lane in self.wheel.lanes.iter().filter(|lane| has_list(lane)) {
+            if let Some(list) = take(lane, ptr::null_mut()).filter(|list| !list.is_empty()) {
+                return list;
+            }
+        }
+        let mut list = self.wheel.claim();
+        if let Some(nanos) = exactly.filter(|_| list.is_empty()) {
+            list = self.wheel.claim_early(nanos);
+        }
+        if list.is_empty() { self.wheel.claim_stale() } else { list }
+    }
+
+    /// Whether the last reminder may have been taken before its time.
+    pub(crate) fn is_early(&self) -> bool {
+        self.list.is_early()
+    }
+
+    /// Adds a reminder to what is to be worked off.
+    pub(crate) fn push(&mut self, reminder: Reminder) {
+        // Relaxed: a statistic.
+        self.wheel.count.len.fetch_add(1, Ordering::Relaxed);
+        self.list.push(Ticket::new(reminder));
+    }
+}
+
+impl Drop for Sweep<'_> {
+    fn drop(&mut self) {
+        let list = std::mem::take(&mut self.list).into_raw();
+        // Release: the tickets (W5).
+        self.lane.store(list, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(ttl_loom)))]
+impl Wheel {
+    /// All reminders. Nobody else may use the wheel meanwhile.
+    pub(crate) fn reminders(&self) -> Vec<Reminder> {
+        let lanes = self.lanes.iter().map(|lane| lane.load(Ordering::Relaxed));
+        let slots = self.levels().flat_map(|(_, level)| level.lists());
+        let mut all = Vec::new();
+        for mut ticket in lanes.chain(slots) {
+            // SAFETY: tickets in lists are boxes, and nobody takes them meanwhile.
+            while let Some(next) = unsafe { ticket.map_addr(|bits| bits & !2).as_ref() } {
+                all.push(next.reminder);
+                ticket = next.next;
+            }
+        }
+        all
+    }
+}
