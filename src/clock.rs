@@ -78,7 +78,12 @@ impl Clock {
     pub fn hybrid() -> Self {
         let before = system::monotonic();
         let origin = Instant::now();
-        match (before, system::monotonic()) {
+        Clock::hybrid_from(before, origin, system::monotonic())
+    }
+
+    /// A hybrid clock whose origin was read between two raw readings.
+    fn hybrid_from(before: Option<u64>, origin: Instant, after: Option<u64>) -> Self {
+        match (before, after) {
             // Coarse time minus a reading from after the origin is never ahead of exact time minus the origin, and
             // lags by what passed between the readings, however long this thread was stopped there.
             (Some(before), Some(after)) => {
@@ -410,3 +415,6 @@ mod system {
         None
     }
 }
+
+#[cfg(all(test, not(ttl_loom)))]
+mod tests;
