@@ -6,6 +6,7 @@ pub mod fuse;
 pub mod history;
 pub mod record;
 pub mod verbs;
+pub mod watching;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
