@@ -3,9 +3,9 @@
 //! One collector of `crossbeam-epoch`'s for the crate, so that no other user of it runs their destructors inside our
 //! pins, and a handle a thread. All that is ever deferred to it is the flip of a flag.
 
+use std::ptr;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crossbeam_epoch::{Collector, LocalHandle};
 
@@ -22,9 +22,30 @@ pub(crate) fn pin() -> Guard {
     Guard(HANDLE.try_with(LocalHandle::pin).unwrap_or_else(|_| collector().register().pin()))
 }
 
+/// Made by whoever comes first. No `OnceLock`: there a thread stopped in the first pin would stop all others.
 fn collector() -> &'static Collector {
-    static COLLECTOR: OnceLock<Collector> = OnceLock::new();
-    COLLECTOR.get_or_init(Collector::new)
+    static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
+    // Acquire: the collector's fields; pairs with the CAS below.
+    let existing = COLLECTOR.load(Ordering::Acquire);
+    // SAFETY: null, or published for good by the CAS below.
+    match unsafe { existing.as_ref() } {
+        Some(existing) => existing,
+        None => {
+            let new = Box::into_raw(Box::new(Collector::new()));
+            // Release: publishes the collector. Acquire: that of another, if they came first.
+            match COLLECTOR.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+                // SAFETY: published just now, and never freed.
+                Ok(_) => unsafe { &*new },
+                Err(theirs) => {
+                    // SAFETY: `new` was not published; `theirs` was, for good.
+                    unsafe {
+                        drop(Box::from_raw(new));
+                        &*theirs
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Guard {
