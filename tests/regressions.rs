@@ -1,7 +1,8 @@
 //! Defects that were found by stopping threads at single steps, and mended: each left the test that failed. Threads are
 //! stopped in what the map calls of the user's: `Hash`, `Eq`. Section "What an order to break it found" of
 //! `docs/verification.md` has the whole list; those that need an allocator are in `regressions_alloc`, one that needs a
-//! thread at its end in `regressions_locals`.
+//! thread at its end in `regressions_locals`. One test at a time: a thread that is stopped under a pin holds up what the
+//! others would have freed.
 
 mod common;
 
@@ -15,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::fuse::{Fuse, Site as Spark, When};
-use common::{Counted, Identity, manual_map, purge_all, tally, tiny_map};
+use common::{Counted, Identity, manual_map, purge_all, serial, tally, tiny_map};
 use ttlwheel::{Inserted, TtlMap};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,7 @@ fn resize_and_back(map: &TtlMap<Key, u64, Identity>, keys: u64) {
 /// Each table that a walk has to come through used to double its ways, and what it met on them.
 #[test]
 fn walk_meets_each_key_once_however_often_the_table_was_resized() {
+    let _serial = serial();
     for (permanent, keys) in [(2, 20), (6, 100)] {
         let map = tiny_map(Identity);
         (0..permanent).for_each(|key| drop(map.insert(lone(key), key)));
@@ -128,6 +130,7 @@ fn walk_meets_each_key_once_however_often_the_table_was_resized() {
 /// A get found a value, which was replaced while it lived; judged when it had lapsed, the key was reported absent.
 #[test]
 fn replaced_value_that_lapses_before_it_is_judged_hides_no_live_one() {
+    let _serial = serial();
     // Real time: only between its two readings of the clock a get can be late. Where this thread was too late to
     // replace a live value, once more.
     for ttl in (1..).map(|round| Duration::from_millis(100 * round.min(9))) {
@@ -156,6 +159,7 @@ fn replaced_value_that_lapses_before_it_is_judged_hides_no_live_one() {
 /// nor did anyone after it, as the bin was sealed already: a chain that grew for ever.
 #[test]
 fn table_grows_though_who_sealed_the_bin_was_stopped() {
+    let _serial = serial();
     let map = tiny_map(Identity);
     // The only bin has 13 slots.
     (0..13).for_each(|key| drop(map.insert(lone(key), key)));
@@ -171,6 +175,7 @@ fn table_grows_though_who_sealed_the_bin_was_stopped() {
 /// Above 256 bins a doubling asks for hashes. The step that it belonged to came between unlinking and retiring.
 #[test]
 fn replaced_entry_is_dropped_though_the_hash_of_another_panics_in_upkeep() {
+    let _serial = serial();
     let tally = tally!();
     type Map = TtlMap<Counted<u64>, Counted<u64>, Identity>;
     let map: Map = tiny_map(Identity);
@@ -219,6 +224,7 @@ impl Drop for Rewrite {
 /// The write of a destructor freed values, whose destructors wrote, and so on: as deep as there was garbage.
 #[test]
 fn destructors_that_write_run_one_after_another() {
+    let _serial = serial();
     let (map, deepest) = (Arc::new(tiny_map(Identity)), Arc::new(AtomicUsize::new(0)));
     let pinned = map.pin();
     for key in 0..2_000 {
@@ -234,6 +240,7 @@ fn destructors_that_write_run_one_after_another() {
 /// A table that is being filled looks emptier than it is: a full bin in it called for a smaller one.
 #[test]
 fn table_that_is_being_filled_is_not_halved() {
+    let _serial = serial();
     for bins in [128, 512, 2_048] {
         let map = tiny_map(Identity);
         let mut keys = 1..;
@@ -271,6 +278,7 @@ impl equivalent::Equivalent<u64> for Probe {
 /// A get that had read the clock earlier found a value live that was over when it was inserted.
 #[test]
 fn value_that_was_over_from_the_start_is_never_read() {
+    let _serial = serial();
     for over in [Duration::ZERO, Duration::from_secs(1)] {
         let (map, clock) = manual_map(Duration::from_secs(60), Identity);
         map.insert(1, 1);
