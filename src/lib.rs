@@ -45,6 +45,8 @@ mod table;
 mod wheel;
 
 pub use clock::{Clock, Deadline, ManualClock};
+#[cfg(any(test, feature = "stats"))]
+pub use map::UpkeepStats;
 pub use map::{Builder, Inserted, Iter, Pinned, PinnedIter, Purged, Ref, TtlMap};
 
 #[cfg(all(test, ttl_loom))]

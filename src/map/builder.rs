@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::TtlMap;
+use super::counters::Counters;
 use crate::clock::Clock;
 use crate::garbage::Garbage;
 use crate::table::Table;
@@ -112,6 +113,7 @@ impl<K, V, S> Builder<K, V, S> {
         TtlMap {
             table: Table::with_capacity(self.initial_capacity),
             wheel: Wheel::new(tick_at(clock.read().floor)),
+            counters: Counters::default(),
             garbage: Garbage::new(),
             clock,
             hasher: self.hasher,

@@ -3,6 +3,7 @@
 
 mod api;
 mod builder;
+mod counters;
 mod iter;
 mod pinned;
 mod purge;
@@ -18,6 +19,8 @@ use std::time::Duration;
 use equivalent::Equivalent;
 
 pub use builder::Builder;
+#[cfg(any(test, feature = "stats"))]
+pub use counters::UpkeepStats;
 pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
@@ -27,6 +30,7 @@ use crate::entry::Entry;
 use crate::garbage::{Garbage, Guard};
 use crate::table::{Table, fits};
 use crate::wheel::{Wheel, tick_at};
+use counters::Counters;
 use sweep::Upkeep;
 
 /// A concurrent map whose entries expire.
@@ -48,6 +52,7 @@ pub struct TtlMap<K, V, S = RandomState> {
     table: Table<Entry<K, V>>,
     garbage: Garbage,
     wheel: Wheel,
+    counters: Counters,
     clock: Clock,
     hasher: S,
     /// None: for ever.
@@ -261,7 +266,10 @@ where
         self.wheel.turn_to(tick_at(now.exactly().floor));
         loop {
             let is = |entry: &Entry<K, V>| key.equivalent(&entry.key);
-            let found = self.table.find_mut(hash, is, &upkeep, guard)?;
+            let Some(found) = self.table.find_mut(hash, is, &upkeep, guard) else {
+                upkeep.pay(now);
+                return None;
+            };
             let was_live = judge(found.entry(), now).is_some();
             if found.unlink() {
                 // SAFETY: unlinked by this very call.

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::iter::Entries;
-use super::remind::Tally;
+use super::remind::Most;
 use super::sweep::Upkeep;
 use super::{Now, TtlMap};
 use crate::clock::Deadline;
@@ -66,9 +66,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let nanos = now.exactly().floor;
         self.wheel.turn_to(tick_at(nanos));
         let upkeep = Upkeep { map: self, guard };
-        let most = Tally { looked_at: budget.max(1), retired: usize::MAX };
+        let most = Most { looked_at: budget.max(1), retired: usize::MAX };
         let (done, more) = upkeep.sweep(&now, Some(nanos), most);
-        for _ in 0..=done.looked_at {
+        for _ in 0..=done.looked_at() {
             upkeep.step();
         }
         self.table.shrink_if_due(0, guard);

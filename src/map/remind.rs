@@ -24,13 +24,31 @@ use crate::sync::{Ordering, fence, fence_after_rmw};
 use crate::table::{BinRef, Occupied};
 use crate::wheel::{Bucket, Due, Reminder, Sweep, tick_after, tick_at};
 
-/// What a sweep may do at most, and has done.
+/// What a sweep has done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    /// Reminders taken and entries looked at.
-    pub(super) looked_at: usize,
+    /// Reminders taken.
+    pub(super) taken: usize,
+    /// Those that were good, and those that were not.
+    pub(super) fired: usize,
+    pub(super) stale: usize,
+    /// Entries looked at.
+    pub(super) examined: usize,
     /// Entries retired.
     pub(super) retired: usize,
+}
+
+impl Tally {
+    pub(super) fn looked_at(&self) -> usize {
+        self.taken + self.examined
+    }
+}
+
+/// What a sweep may do at most: it ends when it has retired so many entries, or looked at so many reminders and entries.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    pub(super) retired: usize,
+    pub(super) looked_at: usize,
 }
 
 /// What a visit leaves to do.
@@ -86,6 +104,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
 
     #[cold]
     fn file(&self, bin: BinRef<'_, Entry<K, V>>, due: Due, superseded: Due) {
+        self.map.counters.filed();
         let bucket = self.map.wheel.bucket(bin.number());
         if !self.map.wheel.file(Reminder { bucket, due, superseded }) {
             // No memory, no reminder; the next write to the bucket may have more luck.
@@ -95,13 +114,17 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
 
     /// Works off reminders until `most` is reached, or none is due; true if it is the former. `exactly` at a time, else
     /// by the wheel's slots.
-    pub(super) fn sweep(&self, now: &Now<'_>, exactly: Option<u64>, most: Tally) -> (Tally, bool) {
+    pub(super) fn sweep(&self, now: &Now<'_>, exactly: Option<u64>, most: Most) -> (Tally, bool) {
         let mut done = Tally::default();
         let Some(mut sweep) = self.map.wheel.sweep() else { return (done, false) };
         let mut entries = Vec::new();
-        while done.looked_at < most.looked_at && done.retired < most.retired {
-            let Some(reminder) = sweep.next(exactly) else { return (done, false) };
-            done.looked_at += 1;
+        let mut more = true;
+        while done.looked_at() < most.looked_at && done.retired < most.retired {
+            let Some(reminder) = sweep.next(exactly) else {
+                more = false;
+                break;
+            };
+            done.taken += 1;
             let fire = || self.fire(reminder, &mut sweep, &mut entries, now, exactly, &mut done);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(fire)) {
                 // The hash of a key that is to be moved. Another try, in a while.
@@ -110,7 +133,8 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
                 discard(panic);
             }
         }
-        (done, true)
+        self.map.counters.swept(done);
+        (done, more)
     }
 
     fn fire(
@@ -133,7 +157,9 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             if due.tick(tick) == tick + 1 {
                 self.map.wheel.look_again();
             }
-            if !self.is_to_be_scrubbed(reminder) && !self.map.wheel.file(reminder) {
+            if self.is_to_be_scrubbed(reminder) {
+                done.stale += 1;
+            } else if !self.map.wheel.file(reminder) {
                 sweep.push(reminder);
             }
             return;
@@ -147,13 +173,17 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             Due::UNSET => self.take_due(bin),
             // Stale: an earlier one was filed since, or this one was filed twice.
             _ if bin.change_due(due.0, Due::NONE.0).is_err() => match self.map.wheel.is_of_an_old_round(bucket) {
-                false => return,
+                false => {
+                    done.stale += 1;
+                    return;
+                }
                 true => self.take_due(bin),
             },
             // The one superseded is of a part of the bucket alone, since the table was halved.
             _ if bin.number().1 < bucket.number().1 => Due::NONE,
             _ => superseded,
         };
+        done.fired += 1;
         // The due is taken back before the bucket is looked at; pairs with the fence in `remind` (W7).
         fence_after_rmw();
         loop {
@@ -252,7 +282,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         if bin.snapshot(entries).is_none() {
             return Left::Moved;
         }
-        done.looked_at += entries.len();
+        done.examined += entries.len();
         let mut earliest = NEVER;
         for found in entries.drain(..) {
             match judge(found.entry(), now) {

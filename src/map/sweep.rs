@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hash};
 use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::remind::Tally;
+use super::remind::Most;
 use super::{Now, TtlMap};
 use crate::entry::Entry;
 use crate::garbage::{FREED_A_STEP, Free, Garbage, Guard, Retired, STEPS_A_VISIT};
@@ -102,7 +102,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
 
     #[cold]
     fn sweep_a_step(&self, now: &Now<'_>) {
-        let most = Tally { looked_at: LOOKED_AT_A_STEP, retired: RETIRED_A_STEP };
+        let most = Most { looked_at: LOOKED_AT_A_STEP, retired: RETIRED_A_STEP };
         let (done, _) = self.sweep(now, None, most);
         for _ in 0..done.retired.div_ceil(FREED_A_STEP) {
             self.map.free(|garbage| garbage.collect(self.guard));

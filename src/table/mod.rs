@@ -348,7 +348,7 @@ fn gather<'g, E>(
     }
 }
 
-#[cfg(all(test, not(ttl_loom)))]
+#[cfg(test)]
 impl<E> Table<E> {
     /// All bins that have not moved.
     pub(crate) fn present_bins<'g>(&self, guard: &'g Guard) -> Vec<BinRef<'g, E>> {

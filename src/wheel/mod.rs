@@ -433,7 +433,7 @@ impl Drop for Sweep<'_> {
     }
 }
 
-#[cfg(all(test, not(ttl_loom)))]
+#[cfg(test)]
 impl Wheel {
     /// All reminders. Nobody else may use the wheel meanwhile.
     pub(crate) fn reminders(&self) -> Vec<Reminder> {

@@ -212,7 +212,7 @@ impl Level {
     }
 
     /// The heads of all lists.
-    #[cfg(all(test, not(ttl_loom)))]
+    #[cfg(test)]
     pub(super) fn lists(&self) -> impl Iterator<Item = *mut Ticket> {
         self.slots.iter().map(|slot| slot.first.load(Ordering::Relaxed))
     }
