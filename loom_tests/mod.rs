@@ -7,6 +7,7 @@
 //! demands that the model named for it goes red.
 
 mod bin;
+mod epoch;
 mod garbage;
 mod growth;
 mod tail;

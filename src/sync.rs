@@ -72,7 +72,7 @@ pub(crate) struct Witness {
 impl Witness {
     /// Says that the data is read or changed by its owner.
     #[inline]
-    pub(crate) fn touch(&mut self) {
+    pub(crate) fn touch(&self) {
         #[cfg(ttl_loom)]
         self.cell.with_mut(|_| ());
     }

@@ -4,11 +4,11 @@
 
 use std::collections::LinkedList;
 
-use super::pin::{Grace, Guard};
+use super::pin::{Grace, Guard, Scan};
 use crate::sync::Witness;
 
-/// Things a batch. A batch costs one deferred flag, so the dearer that is, the larger batches should be; but what is
-/// in an open batch waits until it is full.
+/// Things a batch. A batch costs a fence and a look at other threads' records, so the more there are, the larger batches
+/// should be; but what is in an open batch waits until it is full.
 pub(super) const BATCH: usize = if cfg!(ttl_loom) { 1 } else { 64 };
 
 /// A retired thing: its address, with the kind of thing in the low bits.
@@ -28,6 +28,9 @@ pub(super) struct Bag {
     sealed_len: usize,
     /// An emptied batch's memory, for the next.
     spare: Vec<Retired>,
+    scan: Scan,
+    /// How often something was asked for whose grace period isn't over.
+    asked: usize,
     owned: Witness,
 }
 
@@ -49,15 +52,20 @@ impl Bag {
         if !self.open.is_empty() {
             let things = std::mem::replace(&mut self.open, std::mem::take(&mut self.spare));
             self.sealed_len += things.len();
-            self.sealed.push_back(Batch { grace: guard.grace(), things });
+            self.sealed.push_back(Batch { grace: guard.grace(&mut self.scan), things });
         }
     }
 
     /// Takes out a thing that may be freed.
-    pub(super) fn pop(&mut self) -> Option<Retired> {
+    pub(super) fn pop(&mut self, guard: &Guard) -> Option<Retired> {
         self.owned.touch();
         let oldest = self.sealed.front_mut()?;
         if !oldest.grace.is_over() {
+            // Where nothing is retired any more no batch helps the grace period on.
+            self.asked = (self.asked + 1) % BATCH;
+            if self.asked == 0 {
+                guard.advance(&mut self.scan);
+            }
             return None;
         }
         let thing = oldest.things.pop();

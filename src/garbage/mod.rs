@@ -1,7 +1,7 @@
 //! What was unlinked and not yet freed: a map keeps its own, so that nothing outlives it.
 //!
-//! `crossbeam-epoch` alone would run foreign destructors inside a reader's pin, keep a dropped map's garbage in other
-//! threads' bags, and lose the rest of a bag to one panicking destructor. Here full batches wait in the map for
+//! A collector that keeps garbage itself, as `crossbeam-epoch` does, would run foreign destructors inside a reader's pin,
+//! keep a dropped map's garbage in other threads' bags, and lose the rest of a bag to one panicking destructor. Here full batches wait in the map for
 //! their grace period, whoever writes frees a few, and the map's drop frees all that is left.
 //!
 //! The batches are in shards, a [`Bag`] each. Who retires takes a shard's bag by a swap, works on it alone, and puts it
@@ -12,6 +12,8 @@
 //! finds it as it would anywhere else.
 
 mod batch;
+#[cfg(any(test, not(ttl_loom)))]
+pub(crate) mod epoch;
 #[cfg_attr(ttl_loom, path = "spec.rs")]
 mod pin;
 
@@ -79,7 +81,7 @@ impl Garbage {
 
     /// Takes a thing that nobody who pins from now on can reach; hands out a few that nobody can reach any more.
     pub(crate) fn exchange(&self, thing: Retired, guard: &Guard) -> Free {
-        self.retire_then(thing, guard, |taken| taken.hand_out())
+        self.retire_then(thing, guard, |taken| taken.hand_out(guard))
     }
 
     /// Takes a thing that nobody who pins from now on can reach.
@@ -117,7 +119,7 @@ impl Garbage {
         }
         let Some(mut taken) = shard.take() else { return Free::default() };
         self.unspill(taken.bag(), guard);
-        taken.hand_out()
+        taken.hand_out(guard)
     }
 
     /// Counts a write of this thread. Now and then it names another shard, whose threads may be gone, to be looked
@@ -143,7 +145,7 @@ impl Garbage {
         let Some(mut taken) = shards[n % shards.len()].take() else { return Free::default() };
         self.unspill(taken.bag(), guard);
         taken.bag().seal(guard);
-        taken.hand_out()
+        taken.hand_out(guard)
     }
 
     /// How many shards there are.
@@ -243,7 +245,7 @@ impl Garbage {
 unsafe fn unlist(mut list: *mut Spilt, each: &mut dyn FnMut(Retired)) {
     while !list.is_null() {
         // SAFETY: nodes are made from boxes, and the list is the caller's.
-        let mut node = unsafe { Box::from_raw(list) };
+        let node = unsafe { Box::from_raw(list) };
         node.owned.touch();
         list = node.next;
         each(node.thing);
@@ -278,10 +280,10 @@ impl Taken<'_> {
         unsafe { &mut *self.bag }
     }
 
-    fn hand_out(mut self) -> Free {
+    fn hand_out(mut self, guard: &Guard) -> Free {
         let mut free = Free::default();
         for place in &mut free.things {
-            *place = self.bag().pop();
+            *place = self.bag().pop(guard);
         }
         free
     }

@@ -1,78 +1,92 @@
-//! The grace period: who is pinned, and when all who might hold a reference have let go.
+//! The crate's one collector, a record of it for each thread, and the guard that keeps the thread pinned.
 //!
-//! One collector of `crossbeam-epoch`'s for the crate, so that no other user of it runs their destructors inside our
-//! pins, and a handle a thread. All that is ever deferred to it is the flip of a flag.
+//! A collector of our own, not one that others retire to: nothing of theirs runs inside our pins.
 
-use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
 
-use crossbeam_epoch::{Collector, LocalHandle};
+pub(crate) use super::epoch::Scan;
+use super::epoch::{self, Collector, Record};
+
+static COLLECTOR: Collector = Collector::new();
+
+std::thread_local! {
+    /// The thread's record; null before its first pin, and again when the thread is at its end.
+    static RECORD: Cell<*const Record> = const { Cell::new(ptr::null()) };
+    /// Gives it up at the thread's end.
+    static LEAVER: Leaver = const { Leaver };
+}
+
+struct Leaver;
+
+impl Drop for Leaver {
+    fn drop(&mut self) {
+        // SAFETY: a record of the static collector's, which is never freed, and this thread its owner.
+        if let Ok(Some(record)) = RECORD.try_with(|record| unsafe { record.replace(ptr::null()).as_ref() }) {
+            record.leave();
+        }
+    }
+}
 
 /// Keeps what the thread can reach from being freed, in every map of the process.
-pub(crate) struct Guard(crossbeam_epoch::Guard);
+///
+/// Not `Send`: it counts in its thread's record.
+pub(crate) struct Guard(NonNull<Record>);
 
 /// Pins the thread. Nests; costs a few nanoseconds; never waits.
 #[inline]
 pub(crate) fn pin() -> Guard {
-    std::thread_local! {
-        static HANDLE: LocalHandle = collector().register();
-    }
-    // The thread may be so far gone that its handle is, too: maps work in destructors of thread-locals.
-    Guard(HANDLE.try_with(LocalHandle::pin).unwrap_or_else(|_| collector().register().pin()))
+    // SAFETY: as in `Leaver::drop`.
+    let record = match RECORD.try_with(|record| unsafe { record.get().as_ref() }) {
+        Ok(Some(record)) => record,
+        _ => claim(),
+    };
+    record.pin(&COLLECTOR);
+    Guard(NonNull::from(record))
 }
 
-/// Made by whoever comes first. No `OnceLock`: there a thread stopped in the first pin would stop all others.
-fn collector() -> &'static Collector {
-    static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
-    // Acquire: the collector's fields; pairs with the CAS below.
-    let existing = COLLECTOR.load(Ordering::Acquire);
-    // SAFETY: null, or published for good by the CAS below.
-    match unsafe { existing.as_ref() } {
-        Some(existing) => existing,
-        None => {
-            let new = Box::into_raw(Box::new(Collector::new()));
-            // Release: publishes the collector. Acquire: that of another, if they came first.
-            match COLLECTOR.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
-                // SAFETY: published just now, and never freed.
-                Ok(_) => unsafe { &*new },
-                Err(theirs) => {
-                    // SAFETY: `new` was not published; `theirs` was, for good.
-                    unsafe {
-                        drop(Box::from_raw(new));
-                        &*theirs
-                    }
-                }
-            }
-        }
+/// A record for a thread that has none. Where it is so far at its end that nothing would give the record up, it is good
+/// for one guard, and each guard has its own: maps work in destructors of thread-locals.
+#[cold]
+fn claim() -> &'static Record {
+    let record = COLLECTOR.claim();
+    if LEAVER.try_with(|_| ()).and_then(|()| RECORD.try_with(|own| own.set(record))).is_err() {
+        record.leave_later();
+    }
+    record
+}
+
+impl Drop for Guard {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: as in `Leaver::drop`; a guard stays on its thread, which owns the record while a guard is held.
+        unsafe { self.0.as_ref() }.unpin();
     }
 }
 
 impl Guard {
     /// Starts a grace period, which ends when every thread that is pinned now has been seen unpinned.
-    pub(crate) fn grace(&self) -> Grace {
-        let over = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&over);
-        // Release: what readers did before they unpinned comes before what `is_over` allows (O7).
-        self.0.defer(move || flag.store(true, Ordering::Release));
-        // Else the flag might wait in this thread's bag until it has retired a lot more.
-        self.flush();
-        Grace(over)
+    pub(crate) fn grace(&self, scan: &mut Scan) -> Grace {
+        Grace(COLLECTOR.grace(scan))
     }
 
-    /// Helps grace periods to their end.
+    /// Helps grace periods to their end, by a constant number of steps.
+    pub(crate) fn advance(&self, scan: &mut Scan) {
+        COLLECTOR.advance(scan);
+    }
+
+    /// Helps grace periods to their end, by a look at all threads.
     pub(crate) fn flush(&self) {
-        self.0.flush();
+        COLLECTOR.flush();
     }
 }
 
 /// A grace period.
-pub(crate) struct Grace(Arc<AtomicBool>);
+pub(crate) struct Grace(epoch::Grace);
 
 impl Grace {
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        // Acquire: pairs with the flip (O7).
-        self.0.load(Ordering::Acquire)
+        COLLECTOR.is_over(self.0)
     }
 }

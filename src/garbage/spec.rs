@@ -1,5 +1,5 @@
 //! The grace period as the models see it: the smallest collector that keeps the promise, and the most adversarial
-//! one. It lets memory go at the first moment that is allowed, where crossbeam's waits for two epochs.
+//! one. It lets memory go at the first moment that is allowed, where `epoch.rs` waits for two epochs.
 //!
 //! A participant a thread, odd while it is pinned. A grace period is over when each participant that was pinned at
 //! its start has moved.
@@ -17,6 +17,10 @@ loom::thread_local! {
     static NUMBER: (usize, std::cell::Cell<usize>) =
         (JOINED.fetch_add(1, Ordering::Relaxed), std::cell::Cell::new(0));
 }
+
+/// Nothing is to be scanned here.
+#[derive(Default)]
+pub(crate) struct Scan;
 
 pub(crate) struct Guard(());
 
@@ -42,11 +46,13 @@ impl Drop for Guard {
 }
 
 impl Guard {
-    pub(crate) fn grace(&self) -> Grace {
+    pub(crate) fn grace(&self, _: &mut Scan) -> Grace {
         // SeqCst fence: the unlinking before the look at who is pinned; pairs with the fence in `pin`.
         fence(Ordering::SeqCst);
         Grace(std::array::from_fn(|number| EPOCHS[number].load(Ordering::Acquire)))
     }
+
+    pub(crate) fn advance(&self, _: &mut Scan) {}
 
     pub(crate) fn flush(&self) {}
 }
