@@ -138,6 +138,7 @@ impl Clock {
     }
 
     /// The exact time in nanoseconds since the origin, at most [`LATEST`].
+    #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         match &self.kind {
             Kind::Hybrid { .. } | Kind::Exact => saturating_nanos(self.origin.elapsed()).min(LATEST),

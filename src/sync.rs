@@ -165,9 +165,23 @@ impl<T> Lines<T> {
     }
 }
 
+/// Has the processor fetch a line, where it can be told to.
+#[inline]
+pub(crate) fn prefetch<T>(line: &T) {
+    #[cfg(all(target_arch = "x86_64", not(any(ttl_loom, miri))))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is part of the target, and a prefetch reads nothing as far as the program can tell.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(ttl_loom, miri)))))]
+    let _ = line;
+}
+
 /// Numbers threads from 0 in the order of their first call, for choosing a shard. The number is a hint: threads may
 /// share one.
 #[cfg(not(ttl_loom))]
+#[inline]
 pub(crate) fn thread_number() -> usize {
     use std::cell::Cell;
     static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -35,6 +35,7 @@ pub(super) struct Bag {
 }
 
 impl Bag {
+    #[inline]
     pub(super) fn push(&mut self, thing: Retired, guard: &Guard) {
         self.owned.touch();
         if self.open.capacity() == 0 {
@@ -47,6 +48,7 @@ impl Bag {
     }
 
     /// Starts the grace period of what is in the open batch.
+    #[cold]
     pub(super) fn seal(&mut self, guard: &Guard) {
         self.owned.touch();
         if !self.open.is_empty() {
@@ -57,6 +59,7 @@ impl Bag {
     }
 
     /// Takes out a thing that may be freed.
+    #[inline]
     pub(super) fn pop(&mut self, guard: &Guard) -> Option<Retired> {
         self.owned.touch();
         let oldest = self.sealed.front_mut()?;
@@ -84,6 +87,7 @@ impl Bag {
     }
 
     /// Things whose grace period has started, and all things.
+    #[inline]
     pub(super) fn lens(&self) -> (usize, usize) {
         (self.sealed_len, self.sealed_len + self.open.len())
     }

@@ -29,6 +29,9 @@ pub(crate) use pin::{Guard, pin};
 /// Things freed by a write that retires one.
 pub(crate) const FREED_A_STEP: usize = 4;
 
+/// While a shard has no more things than this whose grace period has started, a write frees one.
+const PACED: usize = 4 * batch::BATCH;
+
 /// Writes of a thread between two looks at another shard, and how many times as much as in a step is freed then.
 const TURNS_A_VISIT: usize = 16;
 pub(crate) const STEPS_A_VISIT: usize = 8;
@@ -65,10 +68,12 @@ pub(crate) struct Free {
 }
 
 impl Free {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.things.iter().flatten().count()
     }
 
+    #[inline]
     pub(crate) fn into_iter(self) -> impl Iterator<Item = Retired> {
         self.things.into_iter().flatten()
     }
@@ -80,6 +85,7 @@ impl Garbage {
     }
 
     /// Takes a thing that nobody who pins from now on can reach; hands out a few that nobody can reach any more.
+    #[inline]
     pub(crate) fn exchange(&self, thing: Retired, guard: &Guard) -> Free {
         self.retire_then(thing, guard, |taken| taken.hand_out(guard))
     }
@@ -94,6 +100,7 @@ impl Garbage {
         self.retire_then(thing, guard, |mut taken| taken.bag().seal(guard));
     }
 
+    #[inline]
     fn retire_then<R: Default>(&self, thing: Retired, guard: &Guard, then: impl FnOnce(Taken<'_>) -> R) -> R {
         let shards = self.shards();
         let home = thread_number();
@@ -110,6 +117,7 @@ impl Garbage {
     }
 
     /// Hands out a few things that nobody can reach any more, from the thread's own shard.
+    #[inline]
     pub(crate) fn collect(&self, guard: &Guard) -> Free {
         let Some(shards) = self.existing() else { return Free::default() };
         let shard = &shards[thread_number() % shards.len()];
@@ -124,6 +132,7 @@ impl Garbage {
 
     /// Counts a write of this thread. Now and then it names another shard, whose threads may be gone, to be looked
     /// after by [`Garbage::flush`].
+    #[inline]
     pub(crate) fn turn(&self) -> Option<usize> {
         let shards = self.existing()?;
         let own = &shards[thread_number() % shards.len()];
@@ -178,6 +187,7 @@ impl Garbage {
         unsafe { unlist(spill, free) };
     }
 
+    #[inline]
     fn existing(&self) -> Option<&[CachePadded<Shard>]> {
         // Acquire: the shards' fields; pairs with the CAS in `make_shards` (O8).
         let shards = self.shards.load(Ordering::Acquire);
@@ -255,6 +265,7 @@ unsafe fn unlist(mut list: *mut Spilt, each: &mut dyn FnMut(Retired)) {
 const TAKEN: *mut Bag = ptr::without_provenance_mut(1);
 
 impl Shard {
+    #[inline]
     fn take(&self) -> Option<Taken<'_>> {
         // Relaxed: the CAS decides.
         let bag = self.bag.load(Ordering::Relaxed);
@@ -275,21 +286,29 @@ struct Taken<'a> {
 }
 
 impl Taken<'_> {
+    #[inline]
     fn bag(&mut self) -> &mut Bag {
         // SAFETY: from a box; between the swap that took it and the store that gives it back nobody else has it.
         unsafe { &mut *self.bag }
     }
 
+    #[inline]
     fn hand_out(mut self, guard: &Guard) -> Free {
         let mut free = Free::default();
-        for place in &mut free.things {
+        // One for one while there is little: allocators keep a few blocks at hand, and what comes in bursts overflows that.
+        let many = if self.bag().lens().0 > PACED { FREED_A_STEP } else { 1 };
+        for place in free.things.iter_mut().take(many) {
             *place = self.bag().pop(guard);
+            if place.is_none() {
+                break;
+            }
         }
         free
     }
 }
 
 impl Drop for Taken<'_> {
+    #[inline]
     fn drop(&mut self) {
         let (sealed, len) = self.bag().lens();
         // Relaxed: a hint and a statistic.

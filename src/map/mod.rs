@@ -173,12 +173,12 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        let found = self.table.find(hash, |entry| key.equivalent(&entry.key), guard)?.entry();
+        let found = self.table.find(hash, move |entry| key.equivalent(&entry.key), guard)?.entry();
         let deadline = found.deadline();
         if now.is_surely_live(deadline) {
             return Some((found, deadline));
         }
-        self.find_near(hash, found, |entry| key.equivalent(&entry.key), now, guard)
+        self.find_near(hash, found, move |entry| key.equivalent(&entry.key), now, guard)
     }
 
     /// The rest of the story for an entry that has lapsed, or is about to: what has lapsed leaves, and its memory is on
@@ -220,6 +220,8 @@ where
         guard: &'g Guard,
     ) -> Inserted<&'g Entry<K, V>> {
         let hash = self.hash(&key);
+        // The exact clock lets nothing overtake it but this.
+        self.table.prefetch(hash, guard);
         // The pin's time moves with each write, so that its reads see what the write did.
         let reading = now.exactly();
         let deadline = match lifetime {
@@ -263,6 +265,7 @@ where
     {
         let hash = self.hash(key);
         let upkeep = Upkeep { map: self, guard };
+        self.table.prefetch(hash, guard);
         self.wheel.turn_to(tick_at(now.exactly().floor));
         loop {
             let is = |entry: &Entry<K, V>| key.equivalent(&entry.key);

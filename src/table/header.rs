@@ -1,11 +1,14 @@
 //! A bin's header: the state of each slot, three flags and a version, in one word that arbitrates new keys.
 //!
 //! ```text
-//!  63                    32 31   30     29     28       26 25          0
-//! ┌────────────────────────┬────┬──────┬──────┬──────┬────┬─────────────┐
-//! │ version                │    │SEALED│MOVED │FROZEN│    │ 13 x 2 bits │
-//! └────────────────────────┴────┴──────┴──────┴──────┴────┴─────────────┘
+//!  63                    32 31   30     29     28       26 25      13 12       0
+//! ┌────────────────────────┬────┬──────┬──────┬──────┬────┬──────────┬──────────┐
+//! │ version                │    │SEALED│MOVED │FROZEN│    │ claimed  │ live     │
+//! └────────────────────────┴────┴──────┴──────┴──────┴────┴──────────┴──────────┘
 //! ```
+//!
+//! A slot is free, claimed or live, by a bit for each of the latter two; the bits of the live ones are lowest, where they
+//! match those of [`with_tag`](super::word::with_tag).
 //!
 //! The version counts each publish, each free and each sealing. It skips 0: a header of version 0 is that of a bin to
 //! which nothing was copied yet (or of a first table, where it means the same as any other).
@@ -17,11 +20,10 @@ pub(crate) const OVER: usize = if cfg!(ttl_loom) { 1 } else { 7 };
 /// Slots that one header governs.
 pub(crate) const SLOTS: usize = MAIN + OVER;
 
-const CLAIMED: u64 = 0b01;
-const LIVE: u64 = 0b10;
-const STATE: u64 = 0b11;
-const ALL_LIVE: u64 = 0x2AA_AAAA;
-const MAIN_STATES: u64 = (1 << (2 * MAIN)) - 1;
+const LIVE: u64 = 1;
+const CLAIMED: u64 = 1 << 13;
+const ALL_LIVE: u64 = (1 << SLOTS) - 1;
+const MAIN_LIVE: u64 = (1 << MAIN) - 1;
 
 const FROZEN: u64 = 1 << 28;
 const MOVED: u64 = 1 << 29;
@@ -33,7 +35,7 @@ pub(crate) struct Header(pub(crate) u64);
 impl Header {
     /// The header of a bin to which `count` entries were copied, in its first slots.
     pub(crate) fn copied(count: usize) -> Self {
-        let states = (0..count.min(SLOTS)).fold(0, |states, slot| states | (LIVE << (2 * slot)));
+        let states = (0..count.min(SLOTS)).fold(0, |states, slot| states | (LIVE << slot));
         Header(states | (1 << 32)).with(if count > SLOTS { SEALED } else { 0 })
     }
 
@@ -44,8 +46,13 @@ impl Header {
 
     #[inline]
     pub(crate) fn is_live(self, slot: usize) -> bool {
-        // The high bit of the two is set in no other state.
-        self.0 & (LIVE << (2 * slot)) != 0
+        self.0 & (LIVE << slot) != 0
+    }
+
+    /// Which of the slots in the bin's own line hold a published entry (or one just unlinked): slot n is bit n.
+    #[inline]
+    pub(crate) fn live_in_main(self) -> u64 {
+        self.0 & MAIN_LIVE
     }
 
     /// How many slots hold a published entry (or one just unlinked).
@@ -56,8 +63,8 @@ impl Header {
     /// The first free slot below `limit`.
     #[inline]
     pub(crate) fn first_free(self, limit: usize) -> Option<usize> {
-        let taken = (self.0 | (self.0 >> 1)) & (ALL_LIVE >> 1);
-        let slot = ((!taken & (ALL_LIVE >> 1)).trailing_zeros() / 2) as usize;
+        let taken = self.0 | (self.0 / CLAIMED);
+        let slot = (!taken & ALL_LIVE).trailing_zeros() as usize;
         (slot < limit).then_some(slot)
     }
 
@@ -79,22 +86,22 @@ impl Header {
     /// Entries may stand outside the bin's own line.
     #[inline]
     pub(crate) fn has_more(self) -> bool {
-        self.0 & (SEALED | (ALL_LIVE & !MAIN_STATES)) != 0
+        self.0 & (SEALED | (ALL_LIVE & !MAIN_LIVE)) != 0
     }
 
     #[inline]
     pub(crate) fn claimed(self, slot: usize) -> Self {
-        self.with(CLAIMED << (2 * slot))
+        self.with(CLAIMED << slot)
     }
 
     #[inline]
     pub(crate) fn unclaimed(self, slot: usize) -> Self {
-        Header(self.0 & !(STATE << (2 * slot)))
+        Header(self.0 & !((LIVE | CLAIMED) << slot))
     }
 
     #[inline]
     pub(crate) fn published(self, slot: usize) -> Self {
-        self.unclaimed(slot).with(LIVE << (2 * slot)).bumped()
+        self.unclaimed(slot).with(LIVE << slot).bumped()
     }
 
     #[inline]

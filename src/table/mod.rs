@@ -23,7 +23,7 @@ mod tail;
 mod word;
 
 use crate::garbage::Guard;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, prefetch};
 
 pub(crate) use array::Array;
 use array::MAX_BITS;
@@ -83,17 +83,23 @@ impl<E> Table<E> {
         unsafe { &*current }
     }
 
+    /// Has the line fetched where a key of this hash is looked for first.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64, guard: &Guard) {
+        prefetch(self.current(guard).bin_of(hash).bin);
+    }
+
     /// Finds the entry of this hash that `is` says yes to. Writes nothing, helps nobody.
     #[inline]
     pub(crate) fn find<'g>(
         &self,
         hash: u64,
-        mut is: impl FnMut(&E) -> bool,
+        is: impl FnMut(&E) -> bool + Copy,
         guard: &'g Guard,
     ) -> Option<Occupied<'g, E>> {
         let mut array = self.current(guard);
         loop {
-            match array.bin_of(hash).find(array.tag(hash), &mut is) {
+            match array.bin_of(hash).find(array.tag(hash), is) {
                 Find::Found(occupied) => return Some(occupied),
                 Find::Absent => return None,
                 Find::Moved => array = array.next()?,
