@@ -19,7 +19,7 @@ use std::time::Instant;
 use loom::cell::UnsafeCell;
 
 use crate::garbage::{Garbage, Guard, pin};
-use crate::table::{Array, Host, Occupied, Table, Tail};
+use crate::table::{Array, Glance, Host, Occupied, Table, Tail};
 
 /// Checks a model and prints how many executions that took. Nothing may cut the search short.
 pub(crate) fn check(name: &str, bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
@@ -198,7 +198,12 @@ impl Bare {
 
     pub(crate) fn get_at(&self, hash: u64, key: u8) -> Option<u8> {
         let guard = pin();
-        self.table.find(hash, |item| item.key == key, &guard).map(|found| found.entry().value.read())
+        let found = match self.table.glance(hash, |item| item.key == key, &guard) {
+            Glance::Found(item) => item,
+            Glance::Absent => return None,
+            Glance::Unclear => self.table.find(hash, |item| item.key == key, &guard)?.entry(),
+        };
+        Some(found.value.read())
     }
 
     pub(crate) fn remove(&self, key: u8) -> Option<u8> {

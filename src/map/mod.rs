@@ -28,7 +28,7 @@ pub use purge::Purged;
 use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
 use crate::entry::Entry;
 use crate::garbage::{Garbage, Guard};
-use crate::table::{Table, fits};
+use crate::table::{Glance, Table, fits};
 use crate::wheel::{Wheel, tick_at};
 use counters::Counters;
 use sweep::Upkeep;
@@ -173,12 +173,28 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        let found = self.table.find(hash, move |entry| key.equivalent(&entry.key), guard)?.entry();
-        let deadline = found.deadline();
-        if now.is_surely_live(deadline) {
-            return Some((found, deadline));
+        match self.table.glance(hash, |entry| key.equivalent(&entry.key), guard) {
+            Glance::Found(found) => {
+                let deadline = found.deadline();
+                if now.is_surely_live(deadline) {
+                    return Some((found, deadline));
+                }
+            }
+            Glance::Absent => return None,
+            Glance::Unclear => {}
         }
-        self.find_near(hash, found, move |entry| key.equivalent(&entry.key), now, guard)
+        self.find_slowly(key, hash, now, guard)
+    }
+
+    /// The same, wherever the entry stands and whatever its deadline.
+    #[cold]
+    #[inline(never)]
+    fn find_slowly<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Option<(&'g Entry<K, V>, u64)>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let found = self.table.find(hash, |entry| key.equivalent(&entry.key), guard)?.entry();
+        self.find_near(hash, found, |entry| key.equivalent(&entry.key), now, guard)
     }
 
     /// The rest of the story for an entry that has lapsed, or is about to: what has lapsed leaves, and its memory is on

@@ -150,6 +150,14 @@ pub(super) enum Find<'g, E> {
     Moved,
 }
 
+/// What a glance ends with.
+pub(crate) enum Glance<'g, E> {
+    Found(&'g E),
+    Absent,
+    /// Look again, thoroughly.
+    Unclear,
+}
+
 enum Probe<'g, E> {
     Match(Occupied<'g, E>),
     Other,
@@ -157,41 +165,36 @@ enum Probe<'g, E> {
 }
 
 impl<'g, E> BinRef<'g, E> {
+    /// As [`BinRef::find`] where that ends at the first slot with the tag, or for want of one.
+    ///
+    /// Nearly every lookup does. How many of them a processor has under way while they wait for memory goes by their
+    /// instructions, so there are few, and nothing is kept for what comes after.
+    #[inline(always)]
+    pub(super) fn glance(self, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
+        let header = self.bin.load();
+        if header.is_moved() {
+            return Glance::Unclear;
+        }
+        let matches = header.live_among(main_with_tag(&self.bin.slots, tag));
+        let number = matches.trailing_zeros() as usize;
+        let Some(slot) = self.bin.slots.get(number) else {
+            return if header.has_more() { Glance::Unclear } else { Glance::Absent };
+        };
+        let word = slot.load();
+        // As in `probe`; a header that has changed in whatever way is looked at there.
+        if word.is_dead() || self.bin.load() != header {
+            return Glance::Unclear;
+        }
+        let occupied = Occupied { slot, word, home: Some((self.bin, number)) };
+        if is(occupied.entry()) { Glance::Found(occupied.entry()) } else { Glance::Unclear }
+    }
+
     /// Looks for the entry with this tag that `is` says yes to.
     ///
     /// A miss needs no second look at the header: a key that was there all the time has stood in one slot, which the
     /// first header showed live, and there the scan found it; a key that wasn't was absent at some moment of the scan.
-    ///
-    /// Nearly every lookup ends here, at the first slot with the tag or without one; how many of them overlap when they
-    /// wait for memory goes by how few instructions this is.
     #[inline]
-    pub(super) fn find(self, tag: Tag, mut is: impl FnMut(&E) -> bool) -> Find<'g, E> {
-        let header = self.bin.load();
-        if header.is_moved() {
-            return Find::Moved;
-        }
-        let matches = main_with_tag(&self.bin.slots, tag) & header.live_in_main();
-        if matches == 0 && !header.has_more() {
-            return Find::Absent;
-        }
-        let number = matches.trailing_zeros() as usize;
-        if let Some(slot) = self.bin.slots.get(number) {
-            let word = slot.load();
-            // As in `probe`; a header that has changed in whatever way is looked at there.
-            if !word.is_dead() && self.bin.load() == header {
-                let occupied = Occupied { slot, word, home: Some((self.bin, number)) };
-                if is(occupied.entry()) {
-                    return Find::Found(occupied);
-                }
-            }
-        }
-        self.find_anywhere(tag, is)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn find_anywhere(self, tag: Tag, mut is: impl FnMut(&E) -> bool) -> Find<'g, E> {
-        let is = &mut is;
+    pub(super) fn find(self, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Find<'g, E> {
         'again: loop {
             let header = self.bin.load();
             if header.is_moved() {

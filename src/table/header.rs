@@ -49,10 +49,10 @@ impl Header {
         self.0 & (LIVE << slot) != 0
     }
 
-    /// Which of the slots in the bin's own line hold a published entry (or one just unlinked): slot n is bit n.
+    /// Those of some slots that hold a published entry (or one just unlinked): slot n is bit n.
     #[inline]
-    pub(crate) fn live_in_main(self) -> u64 {
-        self.0 & MAIN_LIVE
+    pub(crate) fn live_among(self, slots: u64) -> u64 {
+        self.0 & slots
     }
 
     /// How many slots hold a published entry (or one just unlinked).

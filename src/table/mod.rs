@@ -27,8 +27,7 @@ use crate::sync::{AtomicPtr, Ordering, prefetch};
 
 pub(crate) use array::Array;
 use array::MAX_BITS;
-pub(crate) use bin::BinRef;
-pub(crate) use bin::Occupied;
+pub(crate) use bin::{BinRef, Glance, Occupied};
 use bin::{Find, Insert, Pressure};
 use grow::out_of_memory;
 pub(crate) use tail::Tail;
@@ -89,17 +88,24 @@ impl<E> Table<E> {
         prefetch(self.current(guard).bin_of(hash).bin);
     }
 
+    /// Finds the entry of this hash that `is` says yes to, if that is plain at the first look.
+    #[inline(always)]
+    pub(crate) fn glance<'g>(&self, hash: u64, is: impl FnOnce(&E) -> bool, guard: &'g Guard) -> Glance<'g, E> {
+        let array = self.current(guard);
+        array.bin_of(hash).glance(array.tag(hash), is)
+    }
+
     /// Finds the entry of this hash that `is` says yes to. Writes nothing, helps nobody.
     #[inline]
     pub(crate) fn find<'g>(
         &self,
         hash: u64,
-        is: impl FnMut(&E) -> bool + Copy,
+        mut is: impl FnMut(&E) -> bool,
         guard: &'g Guard,
     ) -> Option<Occupied<'g, E>> {
         let mut array = self.current(guard);
         loop {
-            match array.bin_of(hash).find(array.tag(hash), is) {
+            match array.bin_of(hash).find(array.tag(hash), &mut is) {
                 Find::Found(occupied) => return Some(occupied),
                 Find::Absent => return None,
                 Find::Moved => array = array.next()?,
