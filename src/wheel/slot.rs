@@ -100,7 +100,7 @@ impl List {
             return None;
         }
         // SAFETY: the list owns its tickets, each of which was a box.
-        let mut ticket = unsafe { Box::from_raw(self.first) };
+        let ticket = unsafe { Box::from_raw(self.first) };
         ticket.owned.touch();
         self.first = ticket.next;
         Some(ticket)
