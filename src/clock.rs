@@ -9,13 +9,15 @@
 //! is asked when a deadline is near ([`Reading::judge`]).
 
 mod manual;
+mod ticked;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use manual::ManualClock;
+pub use ticked::TickedClock;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::reaper::{Alarm, Wait};
+use crate::sync::Arc;
 
 /// The deadline that no clock reaches.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -61,8 +63,9 @@ enum Kind {
     BootTime {
         raw_origin: u64,
     },
-    /// Nanoseconds since the origin, set by the [`ManualClock`].
-    Manual(Arc<AtomicU64>),
+    Manual(manual::Hands),
+    /// Set by a reaper.
+    Ticked(Arc<ticked::Hands>),
 }
 
 impl Clock {
@@ -149,8 +152,8 @@ impl Clock {
             Kind::BootTime { raw_origin } => {
                 system::boot_time().unwrap_or(*raw_origin).saturating_sub(*raw_origin).min(LATEST)
             }
-            // Relaxed: the value is all there is; nothing is published by it.
-            Kind::Manual(nanos) => nanos.load(Ordering::Relaxed),
+            Kind::Manual(hands) => hands.nanos(),
+            Kind::Ticked(hands) => hands.nanos(),
         }
     }
 
@@ -169,6 +172,27 @@ impl Clock {
     #[inline]
     pub(crate) fn read_exact(&self) -> Reading {
         Reading::new(self.nanos(), 0)
+    }
+
+    /// How long it is until a time on this clock.
+    pub(crate) fn wait_until(&self, at: u64) -> Wait {
+        match &self.kind {
+            _ if at == NEVER => Wait::Alarm,
+            Kind::Manual(hands) => hands.wait_until(at),
+            Kind::Ticked(hands) => hands.wait_until(at),
+            Kind::Hybrid { .. } | Kind::Exact | Kind::BootTime { .. } => match at.saturating_sub(self.nanos()) {
+                0 => Wait::Over,
+                nanos => Wait::For(Duration::from_nanos(nanos)),
+            },
+        }
+    }
+
+    /// What rings when the time comes, on a clock that doesn't go by itself.
+    pub(crate) fn alarm(&self) -> Option<Arc<Alarm>> {
+        match &self.kind {
+            Kind::Manual(hands) => Some(hands.alarm()),
+            _ => None,
+        }
     }
 
     /// The deadline of an instant; instants before the origin are [`EXPIRED`], those past the scale [`NEVER`].

@@ -40,14 +40,19 @@ mod clock;
 mod entry;
 mod garbage;
 mod map;
+mod reaper;
 mod sync;
 mod table;
+mod unwind;
 mod wheel;
 
-pub use clock::{Clock, Deadline, ManualClock};
+pub use clock::{Clock, Deadline, ManualClock, TickedClock};
 #[cfg(any(test, feature = "stats"))]
 pub use map::UpkeepStats;
 pub use map::{Builder, Inserted, Iter, Pinned, PinnedIter, Purged, Ref, TtlMap};
+pub use reaper::{Reaper, ReaperBuilder, ReaperReport};
+#[cfg(ttl_loom)]
+pub use sync::{Arc, Weak};
 
 #[cfg(all(test, ttl_loom))]
 #[path = "../loom_tests/mod.rs"]

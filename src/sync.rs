@@ -1,12 +1,58 @@
-//! The atomics, from `std` or from `loom`: the only file that names either.
+//! The atomics, from `std` or from `loom`, and for the reaper the threads: the only file that names either.
+
+#[cfg(ttl_loom)]
+pub(crate) mod counted;
 
 #[cfg(not(ttl_loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(not(ttl_loom))]
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard, Weak};
+#[cfg(not(ttl_loom))]
+pub(crate) use std::thread;
 
+#[cfg(ttl_loom)]
+pub use counted::{Arc, Weak};
 #[cfg(ttl_loom)]
 pub(crate) use loom::sync::atomic::{Ordering, fence};
 #[cfg(ttl_loom)]
+pub(crate) use loom::sync::{Mutex, MutexGuard};
+#[cfg(ttl_loom)]
+pub(crate) use loom::thread;
+#[cfg(ttl_loom)]
 pub(crate) use modelled::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+/// A count that orders nothing, so that models need not try its orders.
+pub(crate) use std::sync::atomic::AtomicU64 as Count;
+
+/// Locks; a thread that panicked while it held the lock left nothing half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Parks the thread until it is unparked or the time is over; a model's time is never over.
+pub(crate) fn park_timeout(_time: std::time::Duration) {
+    #[cfg(not(ttl_loom))]
+    thread::park_timeout(_time);
+    #[cfg(ttl_loom)]
+    thread::park();
+}
+
+/// Forgets the type behind a weak handle: `erase!(weak, dyn Trait)`.
+#[cfg(not(ttl_loom))]
+macro_rules! erase {
+    ($weak:expr, $erased:ty) => {{
+        let weak = $weak;
+        let erased: $crate::sync::Weak<$erased> = weak;
+        erased
+    }};
+}
+#[cfg(ttl_loom)]
+macro_rules! erase {
+    ($weak:expr, $erased:ty) => {
+        $weak.cast(|inner| inner as *mut $crate::sync::counted::Inner<$erased>)
+    };
+}
+pub(crate) use erase;
 
 /// Atomics whose end loom watches, too: whatever was done to one must happen before its memory is freed.
 #[cfg(ttl_loom)]
@@ -59,6 +105,43 @@ mod modelled {
         fn default() -> Self {
             Self::new(std::ptr::null_mut())
         }
+    }
+}
+
+/// Plain data that is written while it has one owner, and loom sees to that.
+#[derive(Debug, Default)]
+pub(crate) struct Plain<T> {
+    #[cfg(not(ttl_loom))]
+    cell: std::cell::UnsafeCell<T>,
+    #[cfg(ttl_loom)]
+    cell: loom::cell::UnsafeCell<T>,
+}
+
+impl<T: Clone> Plain<T> {
+    /// # Safety
+    ///
+    /// Nobody else may read or write meanwhile.
+    pub(crate) unsafe fn set(&self, value: T) {
+        #[cfg(not(ttl_loom))]
+        // SAFETY: the caller's promise.
+        unsafe {
+            *self.cell.get() = value;
+        }
+        #[cfg(ttl_loom)]
+        // SAFETY: the caller's promise, which loom checks.
+        self.cell.with_mut(|cell| unsafe { *cell = value });
+    }
+
+    /// # Safety
+    ///
+    /// Nobody else may write meanwhile.
+    pub(crate) unsafe fn get(&self) -> T {
+        #[cfg(not(ttl_loom))]
+        // SAFETY: the caller's promise.
+        return unsafe { (*self.cell.get()).clone() };
+        #[cfg(ttl_loom)]
+        // SAFETY: the caller's promise, which loom checks.
+        self.cell.with(|cell| unsafe { (*cell).clone() })
     }
 }
 
@@ -202,4 +285,26 @@ pub(crate) fn thread_number() -> usize {
 #[cfg(ttl_loom)]
 pub(crate) fn thread_number() -> usize {
     0
+}
+
+/// A flag of the thread, down at first: whether it is a reaper's.
+pub(crate) mod reaping {
+    use std::cell::Cell;
+
+    #[cfg(not(ttl_loom))]
+    std::thread_local! {
+        static REAPING: Cell<bool> = const { Cell::new(false) };
+    }
+    #[cfg(ttl_loom)]
+    loom::thread_local! {
+        static REAPING: Cell<bool> = Cell::new(false);
+    }
+
+    pub(crate) fn begin() {
+        REAPING.with(|reaping| reaping.set(true));
+    }
+
+    pub(crate) fn is_under_way() -> bool {
+        REAPING.with(Cell::get)
+    }
 }

@@ -1,15 +1,17 @@
 //! The clock that stands still until it is told to move.
 
-use std::sync::Arc;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::{Clock, Kind, LATEST, saturating_nanos};
-use crate::sync::{AtomicU64, Ordering};
+use crate::reaper::{Alarm, Wait};
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// A clock that moves only when told to, for tests and simulations.
 ///
 /// Handles are cheap to clone and move the same clock; maps built with [`Clock::from`] one of them follow it at
-/// once, on every thread. It saturates 584 years after its start.
+/// once, on every thread, and reapers that watch such maps wake when the clock comes to something due. It saturates
+/// 584 years after its start.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,7 +28,15 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     origin: Instant,
+    hands: Hands,
+}
+
+#[derive(Clone)]
+pub(super) struct Hands {
+    /// Nanoseconds since the origin.
     nanos: Arc<AtomicU64>,
+    /// For the reapers of maps on this clock.
+    alarm: Arc<Alarm>,
 }
 
 impl ManualClock {
@@ -37,7 +47,8 @@ impl ManualClock {
     /// assert_eq!(clock.now(), clock.now());
     /// ```
     pub fn new() -> Self {
-        ManualClock { origin: Instant::now(), nanos: Arc::new(AtomicU64::new(1)) }
+        let hands = Hands { nanos: Arc::new(AtomicU64::new(1)), alarm: Arc::new(Alarm::default()) };
+        ManualClock { origin: Instant::now(), hands }
     }
 
     /// Moves the clock forward by `by`, to at most its last instant.
@@ -52,16 +63,10 @@ impl ManualClock {
     /// ```
     pub fn advance(&self, by: Duration) {
         let by = saturating_nanos(by);
-        let mut now = self.nanos.load(Ordering::Relaxed);
+        let later = |now: u64| Some(now.saturating_add(by).min(LATEST));
         // Relaxed: time publishes nothing but itself.
-        while let Err(seen) = self.nanos.compare_exchange_weak(
-            now,
-            now.saturating_add(by).min(LATEST),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        ) {
-            now = seen;
-        }
+        let moved = self.hands.nanos.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        self.hands.alarm.reached(moved.ok().and_then(later).unwrap_or(LATEST));
     }
 
     /// Moves the clock to `instant`. A clock that would go back stands still instead, as every clock of a map must.
@@ -76,9 +81,10 @@ impl ManualClock {
     /// assert_eq!(clock.now(), start + Duration::from_secs(3));
     /// ```
     pub fn set(&self, instant: Instant) {
-        let since = instant.saturating_duration_since(self.origin);
+        let to = saturating_nanos(instant.saturating_duration_since(self.origin)).min(LATEST);
         // Relaxed: time publishes nothing but itself.
-        self.nanos.fetch_max(saturating_nanos(since).min(LATEST), Ordering::Relaxed);
+        self.hands.nanos.fetch_max(to, Ordering::Relaxed);
+        self.hands.alarm.reached(to);
     }
 
     /// The time that the clock shows.
@@ -100,12 +106,35 @@ impl Default for ManualClock {
 
 impl From<&ManualClock> for Clock {
     fn from(manual: &ManualClock) -> Self {
-        Clock { origin: manual.origin, kind: Kind::Manual(Arc::clone(&manual.nanos)) }
+        Clock { origin: manual.origin, kind: Kind::Manual(manual.hands.clone()) }
     }
 }
 
 impl From<ManualClock> for Clock {
     fn from(manual: ManualClock) -> Self {
         Clock::from(&manual)
+    }
+}
+
+impl Hands {
+    #[inline]
+    pub(super) fn nanos(&self) -> u64 {
+        // Relaxed: the value is all there is; nothing is published by it.
+        self.nanos.load(Ordering::Relaxed)
+    }
+
+    /// Whether a time is over; nobody knows when it will be.
+    pub(super) fn wait_until(&self, at: u64) -> Wait {
+        if at <= self.nanos() { Wait::Over } else { Wait::Alarm }
+    }
+
+    pub(super) fn alarm(&self) -> Arc<Alarm> {
+        Arc::clone(&self.alarm)
+    }
+}
+
+impl fmt::Debug for Hands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hands").field(&self.nanos()).finish()
     }
 }

@@ -24,7 +24,7 @@ use crossbeam_utils::CachePadded;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, thread_number};
 use batch::Bag;
 pub(crate) use batch::Retired;
-pub(crate) use pin::{Guard, pin};
+pub(crate) use pin::{Grace, Guard, Scan, pin};
 
 /// Things freed by a write that retires one.
 pub(crate) const FREED_A_STEP: usize = 4;

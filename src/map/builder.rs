@@ -8,6 +8,7 @@ use super::TtlMap;
 use super::counters::Counters;
 use crate::clock::Clock;
 use crate::garbage::Garbage;
+use crate::reaper::Alarm;
 use crate::table::Table;
 use crate::wheel::{Wheel, tick_at};
 
@@ -115,6 +116,7 @@ impl<K, V, S> Builder<K, V, S> {
             wheel: Wheel::new(tick_at(clock.read().floor)),
             counters: Counters::default(),
             garbage: Garbage::new(),
+            alarm: Alarm::default(),
             clock,
             hasher: self.hasher,
             time_to_live: self.time_to_live,

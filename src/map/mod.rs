@@ -9,6 +9,7 @@ mod pinned;
 mod purge;
 mod remind;
 mod sweep;
+mod watch;
 
 use std::cell::Cell;
 use std::fmt;
@@ -28,6 +29,7 @@ pub use purge::Purged;
 use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
 use crate::entry::Entry;
 use crate::garbage::{Garbage, Guard};
+use crate::reaper::Alarm;
 use crate::table::{Glance, Table, fits};
 use crate::wheel::{Wheel, tick_at};
 use counters::Counters;
@@ -53,6 +55,8 @@ pub struct TtlMap<K, V, S = RandomState> {
     garbage: Garbage,
     wheel: Wheel,
     counters: Counters,
+    /// For the reapers that watch.
+    alarm: Alarm,
     clock: Clock,
     hasher: S,
     /// None: for ever.

@@ -55,19 +55,28 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     /// assert_eq!((removed, map.stored_len()), (100, 0));
     /// ```
     pub fn purge_expired(&self, budget: usize) -> Purged {
-        let purged = self.purge_entries(budget);
+        self.purge(budget, true)
+    }
+
+    /// The same at the wheel's pace: what lapsed so late that its slot has not come yet is left.
+    pub(super) fn sweep_due(&self, budget: usize) -> Purged {
+        self.purge(budget, false)
+    }
+
+    fn purge(&self, budget: usize, exactly: bool) -> Purged {
+        let purged = self.purge_entries(budget, exactly);
         let unfreed = self.give_back(budget);
         Purged { more: purged.more || unfreed, ..purged }
     }
 
-    fn purge_entries(&self, budget: usize) -> Purged {
+    fn purge_entries(&self, budget: usize, exactly: bool) -> Purged {
         let guard = &pin();
         let now = Now::new(&self.clock);
         let nanos = now.exactly().floor;
         self.wheel.turn_to(tick_at(nanos));
         let upkeep = Upkeep { map: self, guard };
         let most = Most { looked_at: budget.max(1), retired: usize::MAX };
-        let (done, more) = upkeep.sweep(&now, Some(nanos), most);
+        let (done, more) = upkeep.sweep(&now, exactly.then_some(nanos), most);
         for _ in 0..=done.looked_at() {
             upkeep.step();
         }

@@ -16,13 +16,14 @@
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::sweep::{Upkeep, discard};
+use super::sweep::Upkeep;
 use super::{Now, judge};
 use crate::clock::NEVER;
 use crate::entry::Entry;
 use crate::sync::{Ordering, fence, fence_after_rmw};
 use crate::table::{BinRef, Occupied};
-use crate::wheel::{Bucket, Due, Reminder, Sweep, tick_after, tick_at};
+use crate::unwind::discard;
+use crate::wheel::{Bucket, Due, Reminder, Sweep, start_of, tick_after, tick_at};
 
 /// What a sweep has done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,10 +107,19 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     fn file(&self, bin: BinRef<'_, Entry<K, V>>, due: Due, superseded: Due) {
         self.map.counters.filed();
         let bucket = self.map.wheel.bucket(bin.number());
-        if !self.map.wheel.file(Reminder { bucket, due, superseded }) {
+        if !self.tell(Reminder { bucket, due, superseded }) {
             // No memory, no reminder; the next write to the bucket may have more luck.
             let _ = bin.change_due(due.0, Due::NONE.0);
         }
+    }
+
+    /// Files a reminder in the wheel, and tells the reapers.
+    pub(super) fn tell(&self, reminder: Reminder) -> bool {
+        let taken = self.map.wheel.file(reminder);
+        taken.is_some_and(|tick| {
+            self.map.alarm.note(start_of(tick), self.guard);
+            true
+        })
     }
 
     /// Works off reminders until `most` is reached, or none is due; true if it is the former. `exactly` at a time, else
@@ -129,11 +139,17 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(fire)) {
                 // The hash of a key that is to be moved. Another try, in a while.
                 let again = Reminder { due: Due::UNSET, superseded: Due::NONE, ..reminder };
-                self.map.wheel.file(again);
+                self.tell(again);
                 discard(panic);
             }
         }
         self.map.counters.swept(done);
+        drop(sweep);
+        if more {
+            // What is left before the look at who sleeps; pairs with the fence in `Bell::fall_asleep` (R4).
+            fence(Ordering::SeqCst);
+            self.map.alarm.note(start_of(self.map.wheel.cursor()), self.guard);
+        }
         (done, more)
     }
 
@@ -159,7 +175,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             }
             if self.is_to_be_scrubbed(reminder) {
                 done.stale += 1;
-            } else if !self.map.wheel.file(reminder) {
+            } else if !self.tell(reminder) {
                 sweep.push(reminder);
             }
             return;

@@ -4,7 +4,6 @@
 //! entries, of which it retires a few that have lapsed, and frees as many as it retired and
 //! [`FREED_A_STEP`](crate::garbage) more. None of these depends on how much there is to do.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hash};
 use std::mem::needs_drop;
@@ -15,6 +14,7 @@ use super::{Now, TtlMap};
 use crate::entry::Entry;
 use crate::garbage::{FREED_A_STEP, Free, Garbage, Guard, Retired, STEPS_A_VISIT};
 use crate::table::{Array, Host, Occupied, Tail};
+use crate::unwind::discard;
 use crate::wheel::{Due, FEW, Reminder, tick_at};
 
 /// What is retired, by the low bits of its address.
@@ -46,7 +46,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
 
     fn remind_of(&self, bin: (usize, u32), due: u32) {
         let wheel = &self.map.wheel;
-        wheel.file(Reminder { bucket: wheel.bucket(bin), due: Due(due), superseded: Due::NONE });
+        self.tell(Reminder { bucket: wheel.bucket(bin), due: Due(due), superseded: Due::NONE });
     }
 
     fn retire_tail(&self, tail: *mut Tail<Entry<K, V>>) {
@@ -245,18 +245,6 @@ fn drop_entry<K, V>(entry: Entry<K, V>) -> std::thread::Result<()> {
         }
         (dropped, Ok(())) => dropped,
         (Ok(()), panicked) => panicked,
-    }
-}
-
-/// Lets a destructor's panic end here.
-pub(super) fn discard(panic: Box<dyn Any + Send>) {
-    if cfg!(ttl_loom) {
-        // A model's own findings are panics, too.
-        resume_unwind(panic);
-    }
-    // The payload's own destructor may panic in turn; what that one throws is leaked.
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
     }
 }
 

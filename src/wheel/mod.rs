@@ -115,14 +115,15 @@ impl Wheel {
         self.turned.cursor.load(Ordering::Relaxed)
     }
 
-    /// Files a reminder for its due tick, or the next that is to come; false where there is no memory for a level.
-    pub(crate) fn file(&self, reminder: Reminder) -> bool {
+    /// Files a reminder for its due tick, or the next that is to come; returns the tick at which it will be taken, or none
+    /// where there is no memory for a level. There is a SeqCst fence behind the filing.
+    pub(crate) fn file(&self, reminder: Reminder) -> Option<u64> {
         loop {
             // Relaxed: of `swept` an older value will do.
             let cursor = self.cursor();
             let tick = reminder.due.tick(cursor).max(cursor + 1);
             let place = Place::of(tick, cursor, self.turned.swept.load(Ordering::Relaxed));
-            let Some(level) = self.level(place.level) else { return false };
+            let level = self.level(place.level)?;
             // Relaxed: a statistic.
             let len = self.count.len.fetch_add(1, Ordering::Relaxed);
             if len >= self.count.limit.load(Ordering::Relaxed) && !self.is_scrubbing() {
@@ -133,7 +134,7 @@ impl Wheel {
             // cursor is seen to have passed, or whoever sweeps up to it sees the bit.
             fence(Ordering::SeqCst);
             if self.cursor() < place.tick() {
-                return true;
+                return Some(place.tick());
             }
             // Perhaps nobody has seen it, and it would wait for the wheel to come round: another of the same. Of two
             // the second is stale, and dropped.
@@ -230,9 +231,8 @@ impl Wheel {
             let span = span_bits(number);
             level.first_occupied((swept >> span) + 1, u64::MAX).map(|position| position << span)
         };
-        // What is in somebody's hands may be left for others.
-        let taken = self.lanes.iter().any(|lane| lane.load(Ordering::Relaxed) == TAKEN).then_some(cursor + 1);
-        self.levels().filter_map(of_level).chain(taken).min()
+        // What is in somebody's hands is told of when it is left.
+        self.levels().filter_map(of_level).min()
     }
 
     /// How many tickets there are, about.
