@@ -11,7 +11,7 @@ use crate::{Inserted, ManualClock, TtlMap};
 
 /// Hands small integers through.
 #[derive(Default)]
-struct Plain(u64);
+pub(super) struct Plain(u64);
 
 impl std::hash::Hasher for Plain {
     fn finish(&self) -> u64 {
@@ -25,7 +25,7 @@ impl std::hash::Hasher for Plain {
 
 type Map = TtlMap<u8, Watched, BuildHasherDefault<Plain>>;
 
-const TTL: Duration = Duration::from_secs(1);
+pub(super) const TTL: Duration = Duration::from_secs(1);
 
 fn map() -> (Arc<Map>, ManualClock, Census) {
     let clock = ManualClock::new();
@@ -51,6 +51,21 @@ fn value_is_not_dropped_while_it_is_read() {
         drop(map.insert(1, census.birth(11)));
         drop(map.insert(1, census.birth(12)));
         reader.join().unwrap();
+        drop(map);
+        census.assert_all_dropped();
+    });
+}
+
+/// As above, without the fence of an insert between the unlinking and the grace period.
+#[test]
+fn removed_value_is_not_dropped_while_it_is_read() {
+    check("read/remove, insert", None, || {
+        let (map, _, census) = map();
+        map.insert(1, census.birth(10));
+        let reader = spawn(&map, |map| map.get(&1).map(|found| found.read()));
+        assert_eq!(map.remove(&1).map(|found| found.read()), Some(10));
+        drop(map.insert(2, census.birth(20)));
+        assert!(matches!(reader.join().unwrap(), None | Some(10)));
         drop(map);
         census.assert_all_dropped();
     });

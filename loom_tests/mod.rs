@@ -10,6 +10,7 @@ mod bin;
 mod epoch;
 mod garbage;
 mod growth;
+mod reaper;
 mod tail;
 
 use std::sync::Arc as StdArc;
