@@ -16,6 +16,8 @@ use common::{race, scaled};
 use ttlwheel::{ManualClock, Reaper, TtlMap};
 
 const TTL: Duration = Duration::from_secs(300);
+/// The time to live, and by how much the wheel may be late.
+const LATE: Duration = Duration::from_secs(306);
 
 fn map<V>() -> (Arc<TtlMap<u64, V>>, ManualClock) {
     let clock = ManualClock::new();
@@ -43,7 +45,7 @@ fn guard_dropped_before_the_map() {
     until("the thread is there", || threads_named(&name).is_none_or(|threads| threads == 1));
     drop(reaper);
     await_no_thread(&name);
-    clock.advance(TTL);
+    clock.advance(LATE);
     map.insert(2, 2);
     assert_eq!(map.get_cloned(&2), Some(2));
 }
@@ -73,7 +75,7 @@ fn guard_dropped_while_the_map_goes() {
         race(3, |n| match n {
             0 => drop(map.lock().unwrap().take()),
             1 => drop(reaper.lock().unwrap().take()),
-            _ => clock.advance(TTL),
+            _ => clock.advance(LATE),
         });
         assert_eq!(Arc::strong_count(&value), 1);
         await_no_thread(&name);
@@ -149,7 +151,7 @@ fn the_thread_comes_back_for_a_new_map() {
         let (map, clock) = map();
         reaper.watch(&map).unwrap();
         map.insert(1, 1);
-        clock.advance(TTL);
+        clock.advance(LATE);
         settle(&map);
         assert_eq!(reaper.report().retired, round + 1);
         drop(map);
@@ -193,7 +195,7 @@ fn the_last_handle_dropped_on_the_reapers_thread() {
     let (stop, is_stopped, go) = stop();
     map.insert_with_ttl(1, Told { on: Arc::clone(&on), stop }, TTL / 2);
     map.insert(2, Told { on: Arc::clone(&on), stop: None });
-    clock.advance(TTL / 2);
+    clock.advance(LATE / 2);
     // The thread is in the destructor of the first value, so it holds the map.
     is_stopped.recv().unwrap();
     drop(map);
@@ -242,7 +244,7 @@ fn a_map_that_owns_its_reaper() {
     await_no_thread(&name);
     // Expired, there.
     let (map, clock, name) = owning();
-    clock.advance(TTL);
+    clock.advance(LATE);
     until("the guard is dropped", || dropped.load(Ordering::SeqCst) == 3);
     await_no_thread(&name);
     drop(map);
@@ -257,7 +259,7 @@ fn a_map_that_owns_its_reaper_is_dropped_on_its_thread() {
     let (stop, is_stopped, go) = stop();
     map.insert_with_ttl(1, (Some(Told { on: Arc::default(), stop }), None), TTL / 2);
     map.insert(2, (None, Some(Owner(Some(reaper), Arc::clone(&dropped)))));
-    clock.advance(TTL / 2);
+    clock.advance(LATE / 2);
     is_stopped.recv().unwrap();
     drop(map);
     go.send(()).unwrap();
@@ -278,7 +280,7 @@ fn two_reapers_that_own_each_other() {
         second.watch(&other).unwrap();
         one.insert(1, Owner(Some(second), Arc::clone(&dropped)));
         other.insert(1, Owner(Some(first), Arc::clone(&dropped)));
-        clock.advance(TTL);
+        clock.advance(LATE);
         until("both guards are dropped", || {
             // One may have ended the other before that one swept.
             one.purge_expired(10);
@@ -305,7 +307,7 @@ fn a_destructor_closes_its_own_reaper() {
         }
     }
     map.insert(1, Closes(Arc::clone(&reaper)));
-    clock.advance(TTL);
+    clock.advance(LATE);
     await_no_thread(&name);
     until("it has ended", || !reaper.is_running());
     assert_eq!(reaper.close().panics, 0);
@@ -325,13 +327,13 @@ fn panicking_destructors_are_counted_and_the_sweep_goes_on() {
     reaper.watch(&map).unwrap();
     let dropped = Arc::new(AtomicUsize::new(0));
     (0..100).for_each(|key| drop(map.insert(key, Panics(key % 10 == 0, Arc::clone(&dropped)))));
-    clock.advance(TTL);
+    clock.advance(LATE);
     until("all are dropped", || dropped.load(Ordering::SeqCst) == 100);
     settle(&map);
     until("all are counted", || reaper.report().panics == 10);
     // Once more, for the thread lives on.
     map.insert(1, Panics(true, Arc::clone(&dropped)));
-    clock.advance(TTL);
+    clock.advance(LATE);
     until("this one, too", || dropped.load(Ordering::SeqCst) == 101);
     let report = reaper.close();
     assert_eq!((report.retired, report.panics), (101, 11));
@@ -353,7 +355,7 @@ fn a_map_that_panics_when_it_is_dropped_on_the_reapers_thread() {
     let (stop, is_stopped, go) = stop();
     map.insert_with_ttl(1, Panics(Some(Told { on: Arc::default(), stop })), TTL / 2);
     (2..5).for_each(|key| drop(map.insert(key, Panics(None))));
-    clock.advance(TTL / 2);
+    clock.advance(LATE / 2);
     is_stopped.recv().unwrap();
     drop(map);
     go.send(()).unwrap();
@@ -369,7 +371,7 @@ fn closed_from_many_threads() {
         let (reaper, name) = reaper();
         reaper.watch(&map).unwrap();
         map.insert(1, 1);
-        clock.advance(TTL);
+        clock.advance(LATE);
         let reports = race(4, |_| {
             let report = reaper.close();
             assert!(!reaper.is_running());
@@ -429,7 +431,7 @@ fn watching_races_closing() {
         await_no_thread(&name);
         for (map, clock) in maps {
             map.insert(1, 1);
-            clock.advance(TTL);
+            clock.advance(LATE);
             drop(map);
         }
     }
@@ -454,7 +456,7 @@ fn in_a_forked_child_a_guard_does_nothing() {
     if child == 0 {
         // SAFETY: plain system calls.
         unsafe { alarm(60) };
-        clock.advance(TTL);
+        clock.advance(LATE);
         let works = map.get_cloned(&1).is_none() && !reaper.is_running() && reaper.watch(&map).is_err();
         reaper.close();
         drop(reaper);

@@ -15,6 +15,8 @@ use common::{race, scaled};
 use ttlwheel::{Clock, ManualClock, Reaper, TickedClock, TtlMap};
 
 const TTL: Duration = Duration::from_secs(300);
+/// The time to live, and by how much the wheel may be late.
+const LATE: Duration = Duration::from_secs(306);
 
 fn map<V>() -> (Arc<TtlMap<u64, V>>, ManualClock) {
     let clock = ManualClock::new();
@@ -58,7 +60,7 @@ fn a_nearer_deadline_wakes_it() {
     // And on a clock that stands still.
     map.insert(1, 1);
     map.insert_with_ttl(2, 2, TTL / 2);
-    clock.advance(TTL / 2);
+    clock.advance(LATE / 2);
     until("it is swept", || map.stored_len() == 1);
     assert!(map.contains_key(&1));
 }
@@ -73,9 +75,9 @@ fn each_time_the_clock_is_moved_it_sweeps_what_is_due() {
         clock.advance(TTL - Duration::from_nanos(1));
         assert!(map.contains_key(&n));
         if n % 2 == 0 {
-            clock.advance(Duration::from_nanos(1))
+            clock.advance(LATE - TTL)
         } else {
-            clock.set(clock.now() + TTL)
+            clock.set(clock.now() + LATE)
         }
         settle(&map);
     }
@@ -97,7 +99,7 @@ fn an_idle_map_costs_no_wake_up() {
     let mut passes = None;
     for n in 0..100 {
         map.insert(n, n);
-        clock.advance(TTL);
+        clock.advance(LATE);
         settle(&map);
         // Longer deadlines than the one that it sleeps for.
         quiet.insert(n, n);
@@ -121,12 +123,12 @@ fn one_reaper_for_maps_of_all_types() {
     numbers.insert(1, 1);
     strings.insert("a".to_string(), "b".to_string());
     many.iter().for_each(|(map, _)| drop(map.insert(1, vec![0; 100])));
-    clock.advance(TTL);
+    clock.advance(LATE);
     settle(&numbers);
     until("the other one is swept", || strings.stored_len() == 0);
     assert!(many.iter().all(|(map, _)| map.stored_len() == 1));
     for (map, clock) in many.into_iter().rev() {
-        clock.advance(TTL);
+        clock.advance(LATE);
         settle(&map);
     }
     assert_eq!(reaper.close().retired, 102);
@@ -141,7 +143,7 @@ fn many_reapers_for_one_map() {
     }
     for round in 1..=scaled(50, 500) {
         (0..10).for_each(|key| drop(map.insert(key, round)));
-        clock.advance(TTL);
+        clock.advance(LATE);
         settle(&map);
         let retired = || reapers.iter().map(|reaper| reaper.report().retired).sum::<u64>();
         until("all are counted, once", || retired() == 10 * round);
@@ -149,7 +151,7 @@ fn many_reapers_for_one_map() {
     // The last of them still does it all.
     reapers[..2].iter().for_each(|reaper| _ = reaper.close());
     map.insert(1, 1);
-    clock.advance(TTL);
+    clock.advance(LATE);
     settle(&map);
 }
 
@@ -160,7 +162,7 @@ fn a_million_entries_go_by_budgets() {
     reaper.watch(&map).unwrap();
     let many = scaled(50_000, 1_000_000);
     (0..many).for_each(|key| drop(map.insert(key, key)));
-    clock.advance(TTL);
+    clock.advance(LATE);
     // Not by walks, which would hold up the freeing.
     until("all are retired", || reaper.report().retired == many);
     until("all are freed", || map.retired_len() == 0);
@@ -176,7 +178,7 @@ fn what_a_reader_held_up_is_freed_after_it() {
     map.insert(1, 1);
     let pinned = map.pin();
     assert!(pinned.get(&1).is_some());
-    clock.advance(TTL);
+    clock.advance(LATE);
     until("it is out of the table", || map.stored_len() == 0);
     assert_eq!(map.retired_len(), 1);
     drop(pinned);
@@ -195,7 +197,7 @@ fn inserts_race_the_sweep_and_nothing_stays() {
                 _ => drop(map.insert_with_ttl(key, round, TTL / (key as u32 % 7 + 1))),
             });
         });
-        clock.advance(TTL);
+        clock.advance(LATE);
         settle(&map);
     }
 }

@@ -45,7 +45,7 @@ impl Reaper {
     ///
     /// Any number of maps of any types, and any number of reapers a map; a map that this reaper watches already makes
     /// no difference. The map is held weakly, and forgotten when its last handle is dropped. What expires is removed at
-    /// its deadline, plus the [interval](crate::ReaperBuilder::interval) and what the system takes to run the thread; on a
+    /// its deadline, plus 1/64 of its time to live and half a millisecond at most, plus the [interval](crate::ReaperBuilder::interval) and what the system takes to run the thread; on a
     /// [manual clock](crate::ManualClock), when that is moved.
     ///
     /// Takes a lock that nobody holds for long but another call of this, when it has to start a thread.
@@ -115,7 +115,7 @@ where
     /// let map = Arc::new(TtlMap::builder().time_to_live(Duration::from_secs(60)).clock(&clock).build());
     /// let reaper = map.spawn_reaper()?;
     /// map.insert("a", 1);
-    /// clock.advance(Duration::from_secs(60));
+    /// clock.advance(Duration::from_secs(62));
     /// while map.stored_len() > 0 {
     ///     std::thread::yield_now(); // the reaper is on its way
     /// }

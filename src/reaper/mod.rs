@@ -128,7 +128,7 @@ pub(crate) enum Candidate {
 /// reaper.watch(&map)?;
 ///
 /// map.insert("a", vec![0; 1000]);
-/// clock.advance(Duration::from_secs(60));
+/// clock.advance(Duration::from_secs(62));
 /// while map.stored_len() > 0 {
 ///     std::thread::yield_now(); // the reaper is on its way
 /// }
