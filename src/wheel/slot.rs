@@ -217,9 +217,11 @@ impl Level {
         self.slots.iter().map(|slot| slot.first.load(Ordering::Relaxed))
     }
 
-    /// Drops all tickets.
+    /// Drops all tickets. Nobody else may use the level any more: every ticket has its bit then.
     pub(super) fn clear(&self) {
-        (0..SLOTS as u64).for_each(|position| drop(self.take(position)));
+        while let Some(position) = self.first_occupied(0, SLOTS as u64 - 1) {
+            drop(self.take(position));
+        }
     }
 }
 
