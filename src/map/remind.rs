@@ -106,20 +106,13 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     #[cold]
     fn file(&self, bin: BinRef<'_, Entry<K, V>>, due: Due, superseded: Due) {
         self.map.counters.filed();
-        let bucket = self.map.wheel.bucket(bin.number());
-        if !self.tell(Reminder { bucket, due, superseded }) {
-            // No memory, no reminder; the next write to the bucket may have more luck.
-            let _ = bin.change_due(due.0, Due::NONE.0);
-        }
+        self.tell(Reminder { bucket: self.map.wheel.bucket(bin.number()), due, superseded });
     }
 
     /// Files a reminder in the wheel, and tells the reapers.
-    pub(super) fn tell(&self, reminder: Reminder) -> bool {
+    pub(super) fn tell(&self, reminder: Reminder) {
         let taken = self.map.wheel.file(reminder);
-        taken.is_some_and(|tick| {
-            self.map.alarm.note(start_of(tick), self.guard);
-            true
-        })
+        self.map.alarm.note(start_of(taken), self.guard);
     }
 
     /// Works off reminders until `most` is reached, or none is due; true if it is the former. `exactly` at a time, else
@@ -175,8 +168,8 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             }
             if self.is_to_be_scrubbed(reminder) {
                 done.stale += 1;
-            } else if !self.tell(reminder) {
-                sweep.push(reminder);
+            } else {
+                self.tell(reminder);
             }
             return;
         }

@@ -26,18 +26,18 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Lines, Ordering, fence, thread_number};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence, thread_number};
 pub(crate) use geometry::{Due, start_of, tick_after, tick_at};
 use geometry::{LEVELS, NEAR, Place, SLOTS, span_bits};
 pub(crate) use slot::{Bucket, Reminder};
-use slot::{Level, List, Ticket};
+use slot::{Level, List, Ticket, existing, free, get_or_make};
 
 const LANES: usize = if cfg!(ttl_loom) { 2 } else { 8 };
 
 pub(crate) struct Wheel {
     turned: CachePadded<Turned>,
     /// Each null until its first ticket.
-    levels: [AtomicPtr<Lines<Level>>; LEVELS],
+    levels: [AtomicPtr<Level>; LEVELS],
     /// Lists of tickets that were taken and not worked off: null for an empty one, TAKEN while it is in somebody's hands.
     lanes: CachePadded<[AtomicPtr<Ticket>; LANES]>,
     count: CachePadded<Count>,
@@ -115,26 +115,25 @@ impl Wheel {
         self.turned.cursor.load(Ordering::Relaxed)
     }
 
-    /// Files a reminder for its due tick, or the next that is to come; returns the tick at which it will be taken, or none
-    /// where there is no memory for a level. There is a SeqCst fence behind the filing.
-    pub(crate) fn file(&self, reminder: Reminder) -> Option<u64> {
+    /// Files a reminder for its due tick, or the next that is to come; returns the tick at which it will be taken. There is a
+    /// SeqCst fence behind the filing.
+    pub(crate) fn file(&self, reminder: Reminder) -> u64 {
         loop {
             // Relaxed: of `swept` an older value will do.
             let cursor = self.cursor();
             let tick = reminder.due.tick(cursor).max(cursor + 1);
             let place = Place::of(tick, cursor, self.turned.swept.load(Ordering::Relaxed));
-            let level = self.level(place.level)?;
             // Relaxed: a statistic.
             let len = self.count.len.fetch_add(1, Ordering::Relaxed);
             if len >= self.count.limit.load(Ordering::Relaxed) && !self.is_scrubbing() {
                 self.scrub();
             }
-            level.push(place.position, tick, Ticket::new(reminder));
+            get_or_make(&self.levels[place.level]).push(place.position, tick, Ticket::new(reminder));
             // SeqCst fence: the ticket's bit before the look at the cursor; pairs with that in `claim` (W3). Either the
             // cursor is seen to have passed, or whoever sweeps up to it sees the bit.
             fence(Ordering::SeqCst);
             if self.cursor() < place.tick() {
-                return Some(place.tick());
+                return place.tick();
             }
             // Perhaps nobody has seen it, and it would wait for the wheel to come round: another of the same. Of two
             // the second is stale, and dropped.
@@ -265,7 +264,7 @@ impl Wheel {
                     self.count.round.compare_exchange(round | 1, (round | 1) + 1, Ordering::Relaxed, Ordering::Relaxed);
                 break;
             }
-            let Some(level) = self.existing(next / SLOTS) else {
+            let Some(level) = existing(&self.levels[next / SLOTS]) else {
                 self.count.next.fetch_max((next / SLOTS + 1) * SLOTS, Ordering::Relaxed);
                 continue;
             };
@@ -303,34 +302,7 @@ impl Wheel {
     }
 
     fn levels(&self) -> impl Iterator<Item = (usize, &Level)> {
-        (0..LEVELS).filter_map(|number| Some((number, self.existing(number)?)))
-    }
-
-    fn existing(&self, number: usize) -> Option<&Level> {
-        // Acquire: the level's zeroes; pairs with the CAS in `make_level` (W4).
-        let lines = self.levels[number].load(Ordering::Acquire);
-        // SAFETY: set once, freed by the drop only; there is one level in the lines.
-        unsafe { lines.as_ref().map(|lines| &*lines.as_ptr()) }
-    }
-
-    #[inline]
-    fn level(&self, number: usize) -> Option<&Level> {
-        match self.existing(number) {
-            Some(level) => Some(level),
-            None => self.make_level(number),
-        }
-    }
-
-    #[cold]
-    fn make_level(&self, number: usize) -> Option<&Level> {
-        let new = Box::into_raw(Box::new(Level::new()?));
-        // Release: publishes the level (W4).
-        let set = self.levels[number].compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Relaxed);
-        if set.is_err() {
-            // SAFETY: another one was installed, so nobody saw this.
-            unsafe { Box::from_raw(new).free() };
-        }
-        self.existing(number)
+        self.levels.iter().enumerate().filter_map(|(number, level)| Some((number, existing(level)?)))
     }
 }
 
@@ -344,17 +316,8 @@ impl Drop for Wheel {
                 drop(unsafe { List::from_raw(list) });
             }
         }
-        for level in &self.levels {
-            let lines = level.load(Ordering::Relaxed);
-            if !lines.is_null() {
-                // SAFETY: made from a box in `make_level`, and nobody uses it any more.
-                unsafe {
-                    let lines = Box::from_raw(lines);
-                    (*lines.as_ptr()).clear();
-                    lines.free();
-                }
-            }
-        }
+        // SAFETY: this is the drop.
+        self.levels.iter().for_each(|level| unsafe { free(level) });
     }
 }
 

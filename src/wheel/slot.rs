@@ -5,7 +5,7 @@
 use std::ptr;
 
 use super::geometry::{Due, SLOTS, slot_of};
-use crate::sync::{AtomicPtr, AtomicU64, Lines, Ordering, Witness, Zeroable};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, Witness};
 
 /// A reminder to look at a bucket. It is no promise that there is something to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,15 +118,20 @@ impl Drop for List {
     }
 }
 
-/// Words of a level's bitmap.
-const WORDS: usize = SLOTS.div_ceil(64);
+/// Slots that are made together.
+const IN_GROUP: usize = if cfg!(ttl_loom) { 4 } else { 32 };
+const GROUPS: usize = SLOTS / IN_GROUP;
 
-/// One level of the wheel.
-#[repr(align(64))]
+/// One level of the wheel. Its slots are made in groups, when first used, so that a small map's wheel is small.
+#[derive(Default)]
 pub(super) struct Level {
+    groups: [AtomicPtr<Group>; GROUPS],
+}
+
+struct Group {
     /// Which slots may have tickets: set after a push, cleared before a take.
-    occupied: [AtomicU64; WORDS],
-    slots: [Slot; SLOTS],
+    occupied: AtomicU64,
+    slots: [Slot; IN_GROUP],
 }
 
 /// What is taken at one tick.
@@ -136,26 +141,131 @@ struct Slot {
     earliest: AtomicU64,
 }
 
-impl Default for Level {
+impl Default for Group {
     fn default() -> Self {
-        Level {
-            occupied: std::array::from_fn(|_| AtomicU64::new(0)),
-            slots: std::array::from_fn(|_| Slot { first: AtomicPtr::default(), earliest: AtomicU64::new(0) }),
+        let slot = |_| Slot { first: AtomicPtr::default(), earliest: AtomicU64::new(0) };
+        Group { occupied: AtomicU64::new(0), slots: std::array::from_fn(slot) }
+    }
+}
+
+/// The thing of this address, made now if there is none.
+pub(super) fn get_or_make<T: Default>(place: &AtomicPtr<T>) -> &T {
+    match existing(place) {
+        Some(thing) => thing,
+        None => make(place),
+    }
+}
+
+/// The thing of this address, if there is one. It is made once, and freed by the drop of whatever has the address.
+#[inline]
+pub(super) fn existing<T>(place: &AtomicPtr<T>) -> Option<&T> {
+    // Acquire: the thing's fields; pairs with the CAS in `make` (W4).
+    let thing = place.load(Ordering::Acquire);
+    // SAFETY: set once, to a box, freed with `place`.
+    unsafe { thing.as_ref() }
+}
+
+#[cold]
+fn make<T: Default>(place: &AtomicPtr<T>) -> &T {
+    let new = Box::into_raw(Box::<T>::default());
+    // Release: publishes the thing (W4). Acquire: that of another, if it came first.
+    match place.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: as in `existing`.
+        Ok(_) => unsafe { &*new },
+        Err(theirs) => {
+            // SAFETY: `new` was not published; `theirs` as in `existing`.
+            unsafe {
+                drop(Box::from_raw(new));
+                &*theirs
+            }
         }
     }
 }
 
-// SAFETY: atomics and null pointers, for which zeroes are the default value.
-unsafe impl Zeroable for Level {}
+/// Frees the thing of this address, of which nobody has a reference any more.
+///
+/// # Safety
+///
+/// Only from the drop of whatever has the address.
+pub(super) unsafe fn free<T>(place: &AtomicPtr<T>) {
+    // Relaxed: `&mut self`, of the caller.
+    let thing = place.load(Ordering::Relaxed);
+    if !thing.is_null() {
+        // SAFETY: from a box; the caller vouches for the rest.
+        drop(unsafe { Box::from_raw(thing) });
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        // SAFETY: this is the drop.
+        self.groups.iter().for_each(|group| unsafe { free(group) });
+    }
+}
+
+impl Drop for Group {
+    /// Drops all tickets. Each has its bit, as nobody is between push and bit any more.
+    fn drop(&mut self) {
+        for slot in 0..IN_GROUP {
+            if self.occupied.load(Ordering::Relaxed) >> slot & 1 != 0 {
+                drop(self.take(slot));
+            }
+        }
+    }
+}
 
 impl Level {
-    /// None where the memory can't be had.
-    pub(super) fn new() -> Option<Lines<Level>> {
-        Lines::new(1)
+    pub(super) fn push(&self, position: u64, tick: u64, ticket: Box<Ticket>) {
+        let (group, slot) = place_of(position);
+        get_or_make(&self.groups[group]).push(slot, tick, ticket);
     }
 
-    pub(super) fn push(&self, position: u64, tick: u64, ticket: Box<Ticket>) {
-        let slot = &self.slots[slot_of(position)];
+    /// Takes all tickets of a position.
+    pub(super) fn take(&self, position: u64) -> List {
+        let (group, slot) = place_of(position);
+        existing(&self.groups[group]).map(|group| group.take(slot)).unwrap_or_default()
+    }
+
+    /// Whether some ticket at this position, by the hint, is due at `tick`.
+    pub(super) fn has_due(&self, position: u64, tick: u64) -> bool {
+        let (group, slot) = place_of(position);
+        // Relaxed: a hint.
+        existing(&self.groups[group])
+            .is_some_and(|group| group.slots[slot].earliest.load(Ordering::Relaxed) >= u64::MAX - tick)
+    }
+
+    /// The first position from `from` to `to` that may have tickets.
+    pub(super) fn first_occupied(&self, from: u64, to: u64) -> Option<u64> {
+        let (mut at, to) = (from, to.min(from + (SLOTS as u64 - 1)));
+        while at <= to {
+            let (group, slot) = place_of(at);
+            // Relaxed: the fence before it in `Wheel::turned` orders it (W3).
+            let occupied = existing(&self.groups[group]).map_or(0, |group| group.occupied.load(Ordering::Relaxed));
+            match occupied >> slot {
+                0 => at += (IN_GROUP - slot) as u64,
+                rest => return Some(at + u64::from(rest.trailing_zeros())).filter(|&found| found <= to),
+            }
+        }
+        None
+    }
+
+    /// The heads of all lists.
+    #[cfg(test)]
+    pub(super) fn lists(&self) -> impl Iterator<Item = *mut Ticket> {
+        let groups = self.groups.iter().filter_map(existing);
+        groups.flat_map(|group| group.slots.iter().map(|slot| slot.first.load(Ordering::Relaxed)))
+    }
+}
+
+/// The group of a position, and the slot in it.
+fn place_of(position: u64) -> (usize, usize) {
+    let slot = slot_of(position);
+    (slot / IN_GROUP, slot % IN_GROUP)
+}
+
+impl Group {
+    fn push(&self, number: usize, tick: u64, ticket: Box<Ticket>) {
+        let slot = &self.slots[number];
         let ticket = Box::into_raw(ticket);
         // Relaxed: the CAS decides.
         let mut first = slot.first.load(Ordering::Relaxed);
@@ -174,59 +284,19 @@ impl Level {
             slot.earliest.fetch_max(earliest, Ordering::Relaxed);
         }
         // Release: whoever clears the bit finds the ticket (W2).
-        self.occupied[slot_of(position) / 64].fetch_or(bit_of(position), Ordering::Release);
+        self.occupied.fetch_or(1 << number, Ordering::Release);
     }
 
-    /// Takes all tickets of a position.
-    pub(super) fn take(&self, position: u64) -> List {
-        let slot = &self.slots[slot_of(position)];
+    fn take(&self, number: usize) -> List {
+        let slot = &self.slots[number];
         // Cleared first: who pushes after the swap sets it again. Acquire: the push of whoever set it (W2).
-        self.occupied[slot_of(position) / 64].fetch_and(!bit_of(position), Ordering::Acquire);
+        self.occupied.fetch_and(!(1 << number), Ordering::Acquire);
         slot.earliest.store(0, Ordering::Relaxed);
         // Acquire: the tickets; pairs with the CAS in `push` (W1).
         let first = slot.first.swap(ptr::null_mut(), Ordering::Acquire);
         // SAFETY: pushed from boxes, and the swap made them ours alone.
         unsafe { List::from_raw(first) }
     }
-
-    /// Whether some ticket at this position, by the hint, is due at `tick`.
-    pub(super) fn has_due(&self, position: u64, tick: u64) -> bool {
-        // Relaxed: a hint.
-        self.slots[slot_of(position)].earliest.load(Ordering::Relaxed) >= u64::MAX - tick
-    }
-
-    /// The first position from `from` to `to` that may have tickets.
-    pub(super) fn first_occupied(&self, from: u64, to: u64) -> Option<u64> {
-        let (mut at, to) = (from, to.min(from + (SLOTS as u64 - 1)));
-        while at <= to {
-            let slot = slot_of(at);
-            // Relaxed: the fence before it in `Wheel::claim` orders it (W3).
-            let rest = self.occupied[slot / 64].load(Ordering::Relaxed) >> (slot % 64);
-            let left_in_word = 64.min(SLOTS - slot / 64 * 64) - slot % 64;
-            match rest {
-                0 => at += left_in_word as u64,
-                _ => return Some(at + u64::from(rest.trailing_zeros())).filter(|&found| found <= to),
-            }
-        }
-        None
-    }
-
-    /// The heads of all lists.
-    #[cfg(test)]
-    pub(super) fn lists(&self) -> impl Iterator<Item = *mut Ticket> {
-        self.slots.iter().map(|slot| slot.first.load(Ordering::Relaxed))
-    }
-
-    /// Drops all tickets. Nobody else may use the level any more: every ticket has its bit then.
-    pub(super) fn clear(&self) {
-        while let Some(position) = self.first_occupied(0, SLOTS as u64 - 1) {
-            drop(self.take(position));
-        }
-    }
-}
-
-fn bit_of(position: u64) -> u64 {
-    1 << (slot_of(position) % 64)
 }
 
 #[cfg(all(test, not(ttl_loom)))]
@@ -261,7 +331,6 @@ mod tests {
             let to = (from + len).min(base + SLOTS as u64 - 1);
             let expected = (from..=to).find(|at| positions.contains(at));
             prop_assert_eq!(level.first_occupied(from, to), expected);
-            level.clear();
         }
     }
 
@@ -272,7 +341,7 @@ mod tests {
         assert!(list.pop().is_some() && list.pop().is_some() && list.pop().is_none());
         assert_eq!(level.first_occupied(0, 10), Some(5));
         assert!(level.has_due(5, 5) && !level.has_due(5, 4));
-        level.clear();
+        drop(level.take(5));
         assert_eq!(level.first_occupied(0, 10), None);
     }
 }
