@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::tasks::{await_no_thread, threads_named, unique_name, until};
 use common::{race, scaled};
-use ttlwheel::{ManualClock, Reaper, TtlMap};
+use ttlwheel::{ManualClock, Reaper, TickedClock, TtlMap};
 
 const TTL: Duration = Duration::from_secs(300);
 /// The time to live, and by how much the wheel may be late.
@@ -468,4 +468,18 @@ fn in_a_forked_child_a_guard_does_nothing() {
     assert_eq!(unsafe { waitpid(child, &mut status, 0) }, child);
     assert_eq!(status, 0);
     assert!(reaper.is_running());
+}
+
+#[test]
+fn the_driver_of_a_forgotten_clock_ends() {
+    let (clock, name) = (TickedClock::new(), unique_name());
+    let reaper = Reaper::builder().name(&name).spawn().unwrap();
+    reaper.drive(&clock).unwrap();
+    let map: TtlMap<u64, u64> = TtlMap::builder().clock(&clock).build();
+    mem::forget(reaper);
+    drop(clock);
+    let start = map.clock().now();
+    until("time passes", || map.clock().now() > start + Duration::from_millis(20));
+    drop(map);
+    await_no_thread(&name);
 }

@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -225,20 +224,6 @@ fn a_ticked_clock_is_driven_until_its_reaper_ends() {
     let (before, now, after) = (Instant::now(), clock.now(), Instant::now());
     assert!(before <= now && now <= after);
     assert!(reaper.drive(&clock).is_err() && !clock.is_driven());
-    await_no_thread(&name);
-}
-
-#[test]
-fn the_driver_of_a_forgotten_clock_ends() {
-    let (clock, name) = (TickedClock::new(), unique_name());
-    let reaper = Reaper::builder().name(&name).spawn().unwrap();
-    reaper.drive(&clock).unwrap();
-    let map: TtlMap<u64, u64> = TtlMap::builder().clock(&clock).build();
-    mem::forget(reaper);
-    drop(clock);
-    let start = map.clock().now();
-    until("time passes", || map.clock().now() > start + Duration::from_millis(20));
-    drop(map);
     await_no_thread(&name);
 }
 
