@@ -28,7 +28,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence, thread_number};
 pub(crate) use geometry::{Due, start_of, tick_after, tick_at};
-use geometry::{LEVELS, NEAR, Place, SLOTS, span_bits};
+use geometry::{LEVELS, NEAR, Place, REACH, SLOTS, span_bits};
 pub(crate) use slot::{Bucket, Reminder};
 use slot::{Level, List, Ticket, existing, free, get_or_make};
 
@@ -103,11 +103,6 @@ impl Wheel {
         if now.saturating_sub(before) > NEAR / 2 {
             self.count.round.fetch_add(2, Ordering::Relaxed);
         }
-        // If nothing is to be swept it is swept, lest what is filed now is filed as if the wheel lagged.
-        let (swept, cursor) = self.turned();
-        if swept < cursor && self.first_unswept(swept, cursor).is_none() {
-            self.set_swept(swept, cursor);
-        }
     }
 
     pub(crate) fn cursor(&self) -> u64 {
@@ -119,16 +114,16 @@ impl Wheel {
     /// SeqCst fence behind the filing.
     pub(crate) fn file(&self, reminder: Reminder) -> u64 {
         loop {
-            // Relaxed: of `swept` an older value will do.
             let cursor = self.cursor();
             let tick = reminder.due.tick(cursor).max(cursor + 1);
-            let place = Place::of(tick, cursor, self.turned.swept.load(Ordering::Relaxed));
+            let place = Place::of(tick, cursor);
             // Relaxed: a statistic.
             let len = self.count.len.fetch_add(1, Ordering::Relaxed);
             if len >= self.count.limit.load(Ordering::Relaxed) && !self.is_scrubbing() {
                 self.scrub();
             }
-            get_or_make(&self.levels[place.level]).push(place.position, tick, Ticket::new(reminder));
+            let level = || Level::new(cursor >> span_bits(place.level));
+            get_or_make(&self.levels[place.level], level).push(place.position, tick, Ticket::new(reminder));
             // SeqCst fence: the ticket's bit before the look at the cursor; pairs with that in `claim` (W3). Either the
             // cursor is seen to have passed, or whoever sweeps up to it sees the bit.
             fence(Ordering::SeqCst);
@@ -143,39 +138,29 @@ impl Wheel {
     /// Takes the tickets of one slot that the cursor has passed.
     fn claim(&self) -> List {
         loop {
-            let (swept, cursor) = self.turned();
+            // Relaxed, both: nothing is read on the word of `swept`.
+            let (swept, cursor) = (self.turned.swept.load(Ordering::Relaxed), self.cursor());
             if swept >= cursor {
                 return List::default();
             }
-            while let Some((level, position)) = self.first_unswept(swept, cursor) {
-                let list = level.take(position);
-                if !list.is_empty() {
-                    return list;
+            // SeqCst fence: the look at the cursor before that at the bits; pairs with that in `file` (W3).
+            fence(Ordering::SeqCst);
+            for (number, level) in self.levels() {
+                let to = cursor >> span_bits(number);
+                while let Some(position) = level.first_unswept(to) {
+                    let list = level.take(position);
+                    level.set_swept(position);
+                    if !list.is_empty() {
+                        // So long after its time the slot may have been filed in for the next time round, too.
+                        let is_late = to - position + REACH + 1 >= SLOTS as u64;
+                        return if is_late { list.taken_early() } else { list };
+                    }
                 }
+                level.set_swept(to);
             }
-            self.set_swept(swept, cursor);
+            // Relaxed: as above. A failure means that others got further.
+            let _ = self.turned.swept.compare_exchange(swept, cursor, Ordering::Relaxed, Ordering::Relaxed);
         }
-    }
-
-    /// What is swept, and what is to be.
-    fn turned(&self) -> (u64, u64) {
-        // Relaxed, both: nothing is read on the word of `swept`.
-        let turned = (self.turned.swept.load(Ordering::Relaxed), self.cursor());
-        // SeqCst fence: the look at the cursor before that at the bits; pairs with that in `file` (W3).
-        fence(Ordering::SeqCst);
-        turned
-    }
-
-    fn first_unswept(&self, swept: u64, cursor: u64) -> Option<(&Level, u64)> {
-        self.levels().find_map(|(number, level)| {
-            let span = span_bits(number);
-            Some((level, level.first_occupied((swept >> span) + 1, cursor >> span)?))
-        })
-    }
-
-    fn set_swept(&self, from: u64, to: u64) {
-        // Relaxed: as in `turned`. A failure means that others got further.
-        let _ = self.turned.swept.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Takes the tickets of one slot that the cursor is in, if one of them is due in this very tick.
@@ -221,14 +206,14 @@ impl Wheel {
 
     /// The tick at which there will be something to sweep; one that has passed if there is already.
     pub(crate) fn next_due(&self) -> Option<u64> {
-        // Relaxed, all: whoever must not miss a ticket has a fence between its filing and this (R1).
-        let (swept, cursor) = (self.turned.swept.load(Ordering::Relaxed), self.cursor());
+        // Relaxed, all: whoever must not miss a ticket has a fence between its filing and this (R4).
+        let cursor = self.cursor();
         if self.lanes.iter().any(has_list) {
             return Some(cursor);
         }
         let of_level = |(number, level): (usize, &Level)| {
             let span = span_bits(number);
-            level.first_occupied((swept >> span) + 1, u64::MAX).map(|position| position << span)
+            level.first(cursor >> span).map(|position| position << span)
         };
         // What is in somebody's hands is told of when it is left.
         self.levels().filter_map(of_level).min()

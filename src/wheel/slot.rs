@@ -123,8 +123,9 @@ const IN_GROUP: usize = if cfg!(ttl_loom) { 4 } else { 32 };
 const GROUPS: usize = SLOTS / IN_GROUP;
 
 /// One level of the wheel. Its slots are made in groups, when first used, so that a small map's wheel is small.
-#[derive(Default)]
 pub(super) struct Level {
+    /// Up to this position no slot has tickets from before the cursor came there.
+    swept: AtomicU64,
     groups: [AtomicPtr<Group>; GROUPS],
 }
 
@@ -149,10 +150,10 @@ impl Default for Group {
 }
 
 /// The thing of this address, made now if there is none.
-pub(super) fn get_or_make<T: Default>(place: &AtomicPtr<T>) -> &T {
+pub(super) fn get_or_make<T>(place: &AtomicPtr<T>, new: impl FnOnce() -> T) -> &T {
     match existing(place) {
         Some(thing) => thing,
-        None => make(place),
+        None => make(place, new()),
     }
 }
 
@@ -166,8 +167,8 @@ pub(super) fn existing<T>(place: &AtomicPtr<T>) -> Option<&T> {
 }
 
 #[cold]
-fn make<T: Default>(place: &AtomicPtr<T>) -> &T {
-    let new = Box::into_raw(Box::<T>::default());
+fn make<T>(place: &AtomicPtr<T>, new: T) -> &T {
+    let new = Box::into_raw(Box::new(new));
     // Release: publishes the thing (W4). Acquire: that of another, if it came first.
     match place.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
         // SAFETY: as in `existing`.
@@ -215,9 +216,35 @@ impl Drop for Group {
 }
 
 impl Level {
+    /// A level of which all up to this position counts as swept.
+    pub(super) fn new(swept: u64) -> Self {
+        Level { swept: AtomicU64::new(swept), groups: std::array::from_fn(|_| AtomicPtr::default()) }
+    }
+
+    /// The first position that may have tickets, among those not swept up to `to`.
+    pub(super) fn first_unswept(&self, to: u64) -> Option<u64> {
+        // Relaxed: nothing is read on the word of `swept`.
+        let swept = self.swept.load(Ordering::Relaxed);
+        // Of a wheel that lags by more than a turn every slot is looked at once.
+        self.first_occupied((swept + 1).max((to + 1).saturating_sub(SLOTS as u64)), to)
+    }
+
+    /// Says that all up to this position was taken, or seen empty, after the cursor had come there.
+    ///
+    /// Position by position: a slot holds what was filed for the next time round, too, which is taken with the rest, and filed
+    /// there again. It must not be met a second time.
+    pub(super) fn set_swept(&self, to: u64) {
+        self.swept.fetch_max(to, Ordering::Relaxed);
+    }
+
+    /// The first position, swept or not, that may have tickets.
+    pub(super) fn first(&self, cursor: u64) -> Option<u64> {
+        self.first_unswept(cursor).or_else(|| self.first_occupied(cursor + 1, u64::MAX))
+    }
+
     pub(super) fn push(&self, position: u64, tick: u64, ticket: Box<Ticket>) {
         let (group, slot) = place_of(position);
-        get_or_make(&self.groups[group]).push(slot, tick, ticket);
+        get_or_make(&self.groups[group], Group::default).push(slot, tick, ticket);
     }
 
     /// Takes all tickets of a position.
@@ -235,11 +262,11 @@ impl Level {
     }
 
     /// The first position from `from` to `to` that may have tickets.
-    pub(super) fn first_occupied(&self, from: u64, to: u64) -> Option<u64> {
+    fn first_occupied(&self, from: u64, to: u64) -> Option<u64> {
         let (mut at, to) = (from, to.min(from + (SLOTS as u64 - 1)));
         while at <= to {
             let (group, slot) = place_of(at);
-            // Relaxed: the fence before it in `Wheel::turned` orders it (W3).
+            // Relaxed: the fence before it in `Wheel::claim` orders it (W3).
             let occupied = existing(&self.groups[group]).map_or(0, |group| group.occupied.load(Ordering::Relaxed));
             match occupied >> slot {
                 0 => at += (IN_GROUP - slot) as u64,
@@ -305,7 +332,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn level(positions: &[u64]) -> Level {
-        let level = Level::default();
+        let level = Level::new(0);
         let reminder = Reminder { bucket: Bucket::new((0, 0), 0), due: Due::NONE, superseded: Due::NONE };
         positions.iter().for_each(|&at| level.push(at, at, Ticket::new(reminder)));
         level
