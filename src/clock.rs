@@ -148,7 +148,7 @@ impl Clock {
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         match &self.kind {
-            Kind::Hybrid { .. } | Kind::Exact => saturating_nanos(self.origin.elapsed()).min(LATEST),
+            Kind::Hybrid { .. } | Kind::Exact => nanos_since(self.origin).min(LATEST),
             Kind::BootTime { raw_origin } => {
                 system::boot_time().unwrap_or(*raw_origin).saturating_sub(*raw_origin).min(LATEST)
             }
@@ -297,11 +297,17 @@ pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The nanoseconds since an instant. In a model no time passes, as each execution must be able to be had again.
+#[inline]
+fn nanos_since(origin: Instant) -> u64 {
+    if cfg!(ttl_loom) { 1 } else { saturating_nanos(origin.elapsed()) }
+}
+
 fn instant_after(origin: Instant, nanos: u64) -> Option<Instant> {
     origin.checked_add(Duration::from_nanos(nanos))
 }
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, ttl_loom))))]
 mod system {
     use rustix::time::{ClockId, clock_gettime};
 
@@ -326,7 +332,7 @@ mod system {
     }
 }
 
-#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(any(miri, ttl_loom)))))]
 mod system {
     pub(super) fn monotonic() -> Option<u64> {
         None

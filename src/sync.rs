@@ -1,8 +1,11 @@
-//! The atomics, from `std` or from `loom`, and for the reaper the threads: the only file that names either.
+//! The atomics, from `std` or from `loom`, and for the reaper the threads: the only file that names either. Under loom
+//! whatever differs from run to run is the same each time.
 
 #[cfg(ttl_loom)]
 pub(crate) mod counted;
 
+#[cfg(not(ttl_loom))]
+pub(crate) use std::hash::RandomState;
 #[cfg(not(ttl_loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(ttl_loom))]
@@ -20,6 +23,10 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 pub(crate) use loom::thread;
 #[cfg(ttl_loom)]
 pub(crate) use modelled::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+/// A hasher without a seed, for models.
+#[cfg(ttl_loom)]
+pub(crate) type RandomState = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 /// A count that orders nothing, so that models need not try its orders.
 pub(crate) use std::sync::atomic::AtomicU64 as Count;
@@ -287,18 +294,26 @@ pub(crate) fn thread_number() -> usize {
     0
 }
 
-/// A flag of the thread, down at first: whether it is a reaper's.
+/// A flag of each thread's own, down at first: `flag!(NAME)`.
+macro_rules! flag {
+    ($name:ident) => {
+        #[cfg(not(ttl_loom))]
+        std::thread_local! {
+            static $name: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+        }
+        #[cfg(ttl_loom)]
+        loom::thread_local! {
+            static $name: std::cell::Cell<bool> = std::cell::Cell::new(false);
+        }
+    };
+}
+pub(crate) use flag;
+
+/// Whether the thread is a reaper's.
 pub(crate) mod reaping {
     use std::cell::Cell;
 
-    #[cfg(not(ttl_loom))]
-    std::thread_local! {
-        static REAPING: Cell<bool> = const { Cell::new(false) };
-    }
-    #[cfg(ttl_loom)]
-    loom::thread_local! {
-        static REAPING: Cell<bool> = Cell::new(false);
-    }
+    super::flag!(REAPING);
 
     pub(crate) fn begin() {
         REAPING.with(|reaping| reaping.set(true));

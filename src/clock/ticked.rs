@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Clock, Kind, saturating_nanos};
+use super::{Clock, Kind};
 use crate::reaper::{Candidate, Driven, Wait};
 use crate::sync::{Arc, AtomicU64, Ordering, erase, fence};
 
@@ -162,16 +162,16 @@ impl Hands {
 
     #[cfg(ttl_loom)]
     fn exact(&self) -> u64 {
-        self.exact.fetch_add(1, Ordering::Relaxed)
+        self.exact.fetch_add(1, Ordering::Relaxed).min(LATEST)
     }
 
     #[cfg(not(ttl_loom))]
     fn exact(&self) -> u64 {
-        saturating_nanos(self.origin.elapsed()).min(LATEST)
+        super::nanos_since(self.origin).min(LATEST)
     }
 }
 
-#[cfg(ttl_loom)]
+#[cfg(all(test, ttl_loom))]
 impl TickedClock {
     /// What a reaper's thread does at each tick, and at its end.
     pub(crate) fn drive_and_release(&self) {

@@ -1,6 +1,6 @@
 //! The verbs on the map itself: each pins, does what [`Pinned`] does, and hands out guards.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::pinned::Hold;
 use super::{Builder, Inserted, Iter, Lifetime, Pinned, Ref, TtlMap};
 use crate::clock::{Clock, Deadline};
 use crate::garbage::pin;
+use crate::sync::RandomState;
 
 impl<K, V> TtlMap<K, V, RandomState> {
     /// Makes an empty map whose entries live for `time_to_live` unless inserted otherwise.

@@ -1,6 +1,5 @@
 //! The builder.
 
-use std::hash::RandomState;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use super::counters::Counters;
 use crate::clock::Clock;
 use crate::garbage::Garbage;
 use crate::reaper::Alarm;
+use crate::sync::RandomState;
 use crate::table::Table;
 use crate::wheel::{Wheel, tick_at};
 
@@ -36,7 +36,13 @@ pub struct Builder<K, V, S = RandomState> {
 
 impl<K, V> Builder<K, V, RandomState> {
     pub(super) fn new() -> Self {
-        Builder { time_to_live: None, initial_capacity: 0, hasher: RandomState::new(), clock: None, _map: PhantomData }
+        Builder {
+            time_to_live: None,
+            initial_capacity: 0,
+            hasher: RandomState::default(),
+            clock: None,
+            _map: PhantomData,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod watch;
 
 use std::cell::Cell;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
 use crate::entry::Entry;
 use crate::garbage::{Garbage, Guard};
 use crate::reaper::Alarm;
+use crate::sync::RandomState;
 use crate::table::{Glance, Table, fits};
 use crate::wheel::{Wheel, tick_at};
 use counters::Counters;

@@ -1,7 +1,7 @@
 //! The map through a pin, and the guard that a single call returns.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -14,6 +14,7 @@ use super::{Inserted, Lifetime, Now, PinnedIter, TtlMap};
 use crate::clock::{Deadline, NEVER};
 use crate::entry::Entry;
 use crate::garbage::Guard;
+use crate::sync::RandomState;
 
 /// A map while the thread is pinned: what is found through it is a plain reference, and each call is cheaper.
 ///
@@ -333,8 +334,8 @@ pub struct Ref<'m, K, V> {
 
 /// What keeps a found entry from being freed: the guard under which it was found, or a share in it.
 pub(super) enum Hold {
-    Own(#[cfg_attr(not(ttl_loom), expect(dead_code, reason = "held for its drop"))] Guard),
-    Shared(#[cfg_attr(not(ttl_loom), expect(dead_code, reason = "held for its drop"))] Rc<Guard>),
+    Own(#[allow(dead_code, reason = "held for its drop")] Guard),
+    Shared(#[allow(dead_code, reason = "held for its drop")] Rc<Guard>),
 }
 
 impl<'m, K, V> Ref<'m, K, V> {

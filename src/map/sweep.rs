@@ -13,6 +13,7 @@ use super::remind::Most;
 use super::{Now, TtlMap};
 use crate::entry::Entry;
 use crate::garbage::{FREED_A_STEP, Free, Garbage, Guard, Retired, STEPS_A_VISIT};
+use crate::sync::flag;
 use crate::table::{Array, Host, Occupied, Tail};
 use crate::unwind::discard;
 use crate::wheel::{Due, FEW, Reminder, tick_at};
@@ -189,9 +190,7 @@ impl<K, V, S> TtlMap<K, V, S> {
     }
 }
 
-std::thread_local! {
-    static FREEING: Cell<bool> = const { Cell::new(false) };
-}
+flag!(FREEING);
 
 /// Whether this thread is in a destructor that upkeep runs.
 fn is_freeing() -> bool {
@@ -202,8 +201,7 @@ struct Freeing(());
 
 impl Freeing {
     fn begin() -> Self {
-        // Models don't re-enter, and their threads share this one.
-        FREEING.with(|freeing| freeing.set(!cfg!(ttl_loom)));
+        FREEING.with(|freeing| freeing.set(true));
         Freeing(())
     }
 }
@@ -274,7 +272,7 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
     }
 }
 
-#[cfg(ttl_loom)]
+#[cfg(all(test, ttl_loom))]
 impl<K, V, S> TtlMap<K, V, S> {
     /// Begins a resize, as a full bin would.
     pub(crate) fn start_resize(&self, bits: u32) {

@@ -1,7 +1,6 @@
 //! The map as reapers see it: the only file that knows both.
 
 use std::hash::{BuildHasher, Hash};
-#[cfg(not(ttl_loom))]
 use std::io::Result;
 
 use super::TtlMap;
@@ -70,7 +69,7 @@ impl Reaper {
     /// assert!(reaper.watch(&sessions).is_err());
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn watch<K, V, S>(&self, map: &Arc<TtlMap<K, V, S>>) -> std::io::Result<()>
+    pub fn watch<K, V, S>(&self, map: &Arc<TtlMap<K, V, S>>) -> Result<()>
     where
         K: Hash + Eq + Send + Sync + 'static,
         V: Send + Sync + 'static,
@@ -124,6 +123,29 @@ where
     /// # }
     /// ```
     pub fn spawn_reaper(self: &Arc<Self>) -> Result<Reaper> {
-        Reaper::builder().without_lingering().spawn_with(vec![candidate(self)])
+        spawn_reaper_of(self)
     }
+}
+
+/// The same for a handle that isn't std's, and can't be a method's `self`.
+#[cfg(ttl_loom)]
+impl<K, V, S> Arc<TtlMap<K, V, S>>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    #[allow(missing_docs)]
+    pub fn spawn_reaper(&self) -> Result<Reaper> {
+        spawn_reaper_of(self)
+    }
+}
+
+fn spawn_reaper_of<K, V, S>(map: &Arc<TtlMap<K, V, S>>) -> Result<Reaper>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    Reaper::builder().without_lingering().spawn_with(vec![candidate(map)])
 }

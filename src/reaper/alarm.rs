@@ -119,7 +119,7 @@ impl Alarm {
     }
 
     /// How many watches are on.
-    #[cfg(ttl_loom)]
+    #[cfg(all(test, ttl_loom))]
     pub(crate) fn len(&self) -> usize {
         self.watched().map_or(0, |watched| watched.watches(&pin()).len())
     }

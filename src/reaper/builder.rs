@@ -33,7 +33,7 @@ pub struct ReaperBuilder {
 }
 
 /// As long as a tick of the wheel: what comes later than that within it comes no later than it would anyway.
-const DEFAULT_INTERVAL: Duration = Duration::from_nanos(if cfg!(ttl_loom) { 0 } else { 1 << 19 });
+const DEFAULT_INTERVAL: Duration = Duration::from_nanos(1 << 19);
 const DEFAULT_BUDGET: usize = 1024;
 const DEFAULT_TICK: Duration = Duration::from_millis(1);
 const LEAST_TICK: Duration = Duration::from_micros(50);

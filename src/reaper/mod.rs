@@ -334,20 +334,20 @@ impl Reaper {
     }
 
     /// Takes the handle, as models must not end before their threads; none if the thread has ended by itself.
-    #[cfg(ttl_loom)]
+    #[cfg(all(test, ttl_loom))]
     pub(crate) fn take_handle(&self) -> Option<JoinHandle<()>> {
         lock(&self.shared.inbox).handle.take()
     }
 
     /// Tells, whatever becomes of the guard, whether the thread has done all that it does.
-    #[cfg(ttl_loom)]
+    #[cfg(all(test, ttl_loom))]
     pub(crate) fn ending(&self) -> impl Fn() -> bool + use<> {
         let shared = Arc::clone(&self.shared);
         move || lock(&shared.inbox).bell.is_none()
     }
 
     /// Forgets the guard, as far as the thread can tell; but not its memory, which a model would call leaked.
-    #[cfg(ttl_loom)]
+    #[cfg(all(test, ttl_loom))]
     pub(crate) fn forget(self) -> Option<JoinHandle<()>> {
         let handle = self.take_handle();
         let this = std::mem::ManuallyDrop::new(self);

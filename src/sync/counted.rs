@@ -7,10 +7,10 @@ use std::ptr::NonNull;
 
 use loom::sync::atomic::{AtomicUsize, Ordering, fence};
 
-/// Stands for `std::sync::Arc` in models.
+/// Stands for [`std::sync::Arc`] in models, with as much of it as maps and reapers need.
 pub struct Arc<T: ?Sized>(NonNull<Inner<T>>);
 
-/// Stands for `std::sync::Weak` in models.
+/// Stands for [`std::sync::Weak`] in models.
 pub struct Weak<T: ?Sized>(NonNull<Inner<T>>);
 
 pub struct Inner<T: ?Sized> {
@@ -76,6 +76,26 @@ impl<T: ?Sized> Weak<T> {
     pub(crate) fn cast<U: ?Sized>(self, erase: fn(*mut Inner<T>) -> *mut Inner<U>) -> Weak<U> {
         let this = ManuallyDrop::new(self);
         NonNull::new(erase(this.0.as_ptr())).map(Weak).expect("still not null")
+    }
+}
+
+impl<T> From<T> for Arc<T> {
+    fn from(value: T) -> Self {
+        Arc::new(value)
+    }
+}
+
+impl<T: ?Sized> Clone for Weak<T> {
+    fn clone(&self) -> Self {
+        // SAFETY: we have a weak share in it.
+        unsafe { self.0.as_ref() }.weak.fetch_add(1, Ordering::Relaxed);
+        Weak(self.0)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Weak<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(Weak)")
     }
 }
 

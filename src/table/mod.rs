@@ -371,7 +371,7 @@ impl<E> Table<E> {
     }
 }
 
-#[cfg(ttl_loom)]
+#[cfg(all(test, ttl_loom))]
 impl<E> Table<E> {
     /// Begins a resize, as a full bin would.
     pub(crate) fn start_resize(&self, bits: u32) {
