@@ -14,26 +14,26 @@
 
 use super::array::Array;
 use super::header::{Header, MAIN, OVER, SLOTS};
-use super::tail::{Tail, TailCell};
+use super::tail::TailCell;
 use super::word::{Slot, Tag, Word, main_with_tag, with_tag};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
 
 /// A bin's own cache line.
 #[repr(C, align(64))]
 pub(crate) struct Bin<E> {
-    header: AtomicU64,
+    pub(super) header: AtomicU64,
     /// Kept for the table's owner: when the bin is to be looked at. Zero until it is set or inherited.
     due: AtomicU32,
     /// The number of the bin's overflow line, 0 for none. Set once, by CAS.
-    overflow: AtomicU32,
-    slots: [Slot<E>; MAIN],
+    pub(super) overflow: AtomicU32,
+    pub(super) slots: [Slot<E>; MAIN],
 }
 
 /// An overflow line: more slots under the same header, and the tail of a sealed bin.
 #[repr(C, align(64))]
 pub(crate) struct Line<E> {
-    slots: [Slot<E>; OVER],
-    tail: TailCell<E>,
+    pub(super) slots: [Slot<E>; OVER],
+    pub(super) tail: TailCell<E>,
 }
 
 impl<E> Default for Bin<E> {
@@ -120,29 +120,6 @@ impl<'g, E> Occupied<'g, E> {
     }
 }
 
-/// What became of an attempt to insert.
-pub(super) enum Insert<'g, E> {
-    /// The new entry is in; the bin may have needed more room than it had.
-    Inserted(Pressure),
-    Found(Occupied<'g, E>),
-    /// The bin is being moved, or was.
-    Frozen,
-    /// No slot is free, no overflow line can be had.
-    NoMemory,
-}
-
-/// What may call for a resize.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pressure {
-    None,
-    /// A bin took an overflow line.
-    Line,
-    /// A bin was sealed.
-    Sealed,
-    /// Entries left.
-    Freed,
-}
-
 /// What a lookup ends with.
 pub(super) enum Find<'g, E> {
     Found(Occupied<'g, E>),
@@ -158,7 +135,7 @@ pub(crate) enum Glance<'g, E> {
     Unclear,
 }
 
-enum Probe<'g, E> {
+pub(super) enum Probe<'g, E> {
     Match(Occupied<'g, E>),
     Other,
     Changed,
@@ -218,7 +195,7 @@ impl<'g, E> BinRef<'g, E> {
 
     /// Looks for the key among the `slots` that match its tag, of which the first has this number in the bin.
     #[inline]
-    fn probe_all(
+    pub(super) fn probe_all(
         self,
         slots: &'g [Slot<E>],
         first: usize,
@@ -269,94 +246,6 @@ impl<'g, E> BinRef<'g, E> {
         }
     }
 
-    /// Looks for the key among all slots under `header`, the tail excepted.
-    #[inline]
-    fn scan(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
-        match (self.probe_all(&self.bin.slots, 0, main_with_tag(&self.bin.slots, tag), header, is), self.line()) {
-            (Probe::Other, Some(line)) => self.probe_all(&line.slots, MAIN, with_tag(&line.slots, tag), header, is),
-            (found, _) => found,
-        }
-    }
-
-    /// Inserts `new` unless the key is there.
-    ///
-    /// `rebuilt` gets each tail that was replaced by another, to be retired.
-    pub(super) fn insert(
-        self,
-        new: *mut E,
-        tag: Tag,
-        is: &mut impl FnMut(&E) -> bool,
-        rebuilt: &mut dyn FnMut(*mut Tail<E>),
-    ) -> Insert<'g, E> {
-        let word = Word::new(new, tag);
-        let mut claim: Option<Claim<'g, E>> = None;
-        let mut pressure = Pressure::None;
-        loop {
-            let mut header = self.bin.load();
-            if header.is_frozen() {
-                return Insert::Frozen;
-            }
-            match self.scan(header, tag, is) {
-                Probe::Match(occupied) => return Insert::Found(occupied),
-                Probe::Changed => continue,
-                Probe::Other => {}
-            }
-            if header.is_sealed() {
-                drop(claim.take());
-                let Some(line) = self.line() else { return Insert::NoMemory };
-                return line.tail.insert(word, is, rebuilt, pressure);
-            }
-            let scanned = header.version();
-            let slot = match &claim {
-                Some(claim) => claim.number,
-                None => match header.first_free(self.limit()) {
-                    Some(number) => {
-                        if !self.bin.change(header, header.claimed(number)) {
-                            continue;
-                        }
-                        header = header.claimed(number);
-                        let slot = self.slot(number);
-                        slot.store(word);
-                        claim = Some(Claim { bin: self.bin, number, slot });
-                        number
-                    }
-                    None if self.line().is_none() => {
-                        if !self.add_line() {
-                            return Insert::NoMemory;
-                        }
-                        pressure = Pressure::Line;
-                        continue;
-                    }
-                    None => {
-                        self.bin.change(header, header.sealed());
-                        pressure = Pressure::Sealed;
-                        continue;
-                    }
-                },
-            };
-            // Publish, whatever claims come and go meanwhile, while the keys are those of the scan.
-            while header.version() == scanned && !header.is_frozen() && !header.is_sealed() {
-                match self.bin.try_change(header, header.published(slot)) {
-                    Ok(()) => {
-                        std::mem::forget(claim);
-                        return Insert::Inserted(pressure);
-                    }
-                    Err(seen) => header = seen,
-                }
-            }
-        }
-    }
-
-    /// Gives the bin an overflow line; false where the memory can't be had.
-    #[cold]
-    fn add_line(self) -> bool {
-        let Some(number) = self.array.arena.hand_out() else { return false };
-        // Release: the line's chunk was published before (O3). A line that comes second stays unused until the
-        // next resize.
-        let _ = self.bin.overflow.compare_exchange(0, number, Ordering::AcqRel, Ordering::Relaxed);
-        true
-    }
-
     /// The overflow line, if the bin has one.
     pub(super) fn line(self) -> Option<&'g Line<E>> {
         // Acquire: pairs with the CAS in `add_line` (O3).
@@ -366,12 +255,8 @@ impl<'g, E> BinRef<'g, E> {
         }
     }
 
-    fn limit(self) -> usize {
-        if self.line().is_some() { SLOTS } else { MAIN }
-    }
-
     /// The slot of this number; numbers from `MAIN` on are the overflow line's, which must be there.
-    fn slot(self, number: usize) -> &'g Slot<E> {
+    pub(super) fn slot(self, number: usize) -> &'g Slot<E> {
         match number.checked_sub(MAIN) {
             None => &self.bin.slots[number],
             Some(more) => &self.array.arena.line(self.bin.overflow.load(Ordering::Acquire)).slots[more],
@@ -408,82 +293,6 @@ impl<'g, E> BinRef<'g, E> {
         self.line().map(|line| &line.tail)
     }
 
-    /// Frees the tail itself, not the entries that it holds.
-    ///
-    /// # Safety
-    ///
-    /// Only once, by whoever owns the table, of a bin that hasn't moved.
-    pub(super) unsafe fn free_tail(self) {
-        if let Some(tail) = self.tail().map(TailCell::as_ptr).filter(|tail| !tail.is_null()) {
-            // SAFETY: tails are made from boxes; this one was not retired, as its bin hasn't moved.
-            drop(unsafe { Box::from_raw(tail) });
-        }
-    }
-
-    /// Replaces a tail that is being rebuilt, so that a writer who met one of its frozen words can go on.
-    pub(super) fn help_tail(self, rebuilt: &mut dyn FnMut(*mut Tail<E>)) {
-        if let Some(tail) = self.tail() {
-            tail.help(rebuilt);
-        }
-    }
-
-    /// Freezes the bin with all that it holds; returns the header, which nothing but MOVED can change any more.
-    pub(super) fn freeze(self) -> Header {
-        let mut header = self.bin.load();
-        while !header.is_frozen() {
-            match self.bin.try_change(header, header.frozen()) {
-                Ok(()) => header = header.frozen(),
-                Err(seen) => header = seen,
-            }
-        }
-        for number in (0..SLOTS).filter(|&number| header.is_live(number)) {
-            self.slot(number).freeze();
-        }
-        if header.is_sealed() {
-            if let Some(tail) = self.tail() {
-                tail.close();
-            }
-        }
-        header
-    }
-
-    /// Calls `each` with the words of the entries of a frozen bin, always in the same order.
-    pub(super) fn frozen_words(self, header: Header, each: &mut dyn FnMut(Word<E>)) {
-        for number in (0..SLOTS).filter(|&number| header.is_live(number)) {
-            let word = self.slot(number).load();
-            if !word.is_vacant() {
-                each(word);
-            }
-        }
-        if header.is_sealed() {
-            if let Some(tail) = self.tail() {
-                tail.words().filter(|(_, word)| !word.is_vacant()).for_each(|(_, word)| each(word));
-            }
-        }
-    }
-
-    /// Puts `word` in slot `number` of a bin that was not published yet, unless another helper did.
-    pub(super) fn copy_into(self, number: usize, word: Word<E>) -> bool {
-        if number >= MAIN && self.line().is_none() && !self.add_line() {
-            return false;
-        }
-        // Fails if it was done before, perhaps long before: the slot may have had other tenants since, but was
-        // VIRGIN only until the first.
-        self.slot(number).swing(Word::VIRGIN, word);
-        true
-    }
-
-    /// Opens a bin to which all was copied; only the first call does.
-    pub(super) fn open(self, header: Header) {
-        self.bin.change(Header(0), header);
-    }
-
-    /// Says that the bin's entries have moved; true for the first who says so.
-    pub(super) fn set_moved(self) -> bool {
-        // Release: whoever sees MOVED sees the next array's bins published (O4).
-        !Header(self.bin.header.fetch_or(Header::MOVED, Ordering::AcqRel)).is_moved()
-    }
-
     /// Reads the bin's entries as they stood together at some moment; None if it has moved.
     pub(crate) fn snapshot(self, into: &mut Vec<Occupied<'g, E>>) -> Option<()> {
         let start = into.len();
@@ -516,18 +325,18 @@ impl<'g, E> BinRef<'g, E> {
 
 impl<E> Bin<E> {
     #[inline]
-    fn load(&self) -> Header {
+    pub(super) fn load(&self) -> Header {
         // Acquire: a slot that is live here had its word stored before (O5); what MOVED points to is there (O4).
         Header(self.header.load(Ordering::Acquire))
     }
 
-    fn try_change(&self, from: Header, to: Header) -> Result<(), Header> {
+    pub(super) fn try_change(&self, from: Header, to: Header) -> Result<(), Header> {
         // Release: publishes the word of a slot that goes live (O5). Acquire: a failed change is followed by reads
         // that must be as new as the header seen (O5).
         self.header.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).map(|_| ()).map_err(Header)
     }
 
-    fn change(&self, from: Header, to: Header) -> bool {
+    pub(super) fn change(&self, from: Header, to: Header) -> bool {
         self.try_change(from, to).is_ok()
     }
 
@@ -542,28 +351,6 @@ impl<E> Bin<E> {
                 return;
             }
             match self.try_change(header, header.freed(number)) {
-                Ok(()) => return,
-                Err(seen) => header = seen,
-            }
-        }
-    }
-}
-
-/// A claimed slot, given back unless it was published.
-struct Claim<'g, E> {
-    bin: &'g Bin<E>,
-    number: usize,
-    slot: &'g Slot<E>,
-}
-
-impl<E> Drop for Claim<'_, E> {
-    fn drop(&mut self) {
-        // Nobody else writes the word of a claimed slot. Free leaves DEAD standing; VIRGIN is never written again.
-        self.slot.store(Word::DEAD);
-        let mut header = self.bin.load();
-        // A frozen bin's claims are abandoned with it.
-        while !header.is_frozen() {
-            match self.bin.try_change(header, header.unclaimed(self.number)) {
                 Ok(()) => return,
                 Err(seen) => header = seen,
             }

@@ -16,8 +16,9 @@
 
 use super::Host;
 use super::array::{Array, MAX_BITS, window};
-use super::bin::{BinRef, Pressure};
+use super::bin::BinRef;
 use super::header::{Header, SLOTS};
+use super::insert::Pressure;
 use super::tail::TailCell;
 use super::word::{TAG_BITS, TAGGED, Tag, Word, tag_of};
 use std::cmp::Ordering::{Equal, Greater, Less};

@@ -19,6 +19,8 @@ mod array;
 mod bin;
 mod grow;
 mod header;
+mod insert;
+mod moving;
 mod tail;
 mod word;
 
@@ -27,9 +29,10 @@ use crate::sync::{AtomicPtr, Ordering, prefetch};
 
 pub(crate) use array::Array;
 use array::MAX_BITS;
+use bin::Find;
 pub(crate) use bin::{BinRef, Glance, Occupied};
-use bin::{Find, Insert, Pressure};
 use grow::out_of_memory;
+use insert::{Insert, Pressure};
 pub(crate) use tail::Tail;
 pub(crate) use word::{KeptHash, fits};
 

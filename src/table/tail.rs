@@ -10,7 +10,8 @@
 
 use std::ptr;
 
-use super::bin::{Insert, Occupied, Pressure};
+use super::bin::Occupied;
+use super::insert::{Insert, Pressure};
 use super::word::{Slot, Tag, Word};
 use crate::sync::{AtomicPtr, Ordering};
 
