@@ -257,12 +257,12 @@ impl<T> Lines<T> {
 
 /// Has the processor fetch a line, where it can be told to.
 #[inline]
-pub(crate) fn prefetch<T>(line: &T) {
+pub(crate) fn prefetch<T>(line: *const T) {
     #[cfg(all(target_arch = "x86_64", not(any(ttl_loom, miri))))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: SSE is part of the target, and a prefetch reads nothing as far as the program can tell.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
     }
     #[cfg(not(all(target_arch = "x86_64", not(any(ttl_loom, miri)))))]
     let _ = line;

@@ -142,6 +142,17 @@ where
         Pinned::new(self, pin())
     }
 
+    /// The hash of a key whose bin is being fetched from then on: called before the pin, whose fence all else waits for.
+    #[inline]
+    fn hash_early<Q>(&self, key: &Q) -> u64
+    where
+        Q: Hash + ?Sized,
+    {
+        let hash = self.hash(key);
+        self.table.prefetch_unpinned(hash);
+        hash
+    }
+
     /// Returns the live value of a key, under a guard; see [`Pinned::get`].
     ///
     /// ```
@@ -154,8 +165,9 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        let hash = self.hash_early(key);
         let pinned = self.pin();
-        let entry = NonNull::from(pinned.find(key)?);
+        let entry = NonNull::from(pinned.find_hashed(key, hash)?);
         Some(Ref::new(entry, Hold::Own(pinned.guard)))
     }
 
@@ -186,7 +198,9 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.pin().get(key).cloned()
+        let hash = self.hash_early(key);
+        let pinned = self.pin();
+        pinned.find_hashed(key, hash).map(|entry| entry.value.clone())
     }
 
     /// Says whether a key has a live value.
@@ -201,7 +215,9 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.pin().contains_key(key)
+        let hash = self.hash_early(key);
+        let pinned = self.pin();
+        pinned.find_hashed(key, hash).is_some()
     }
 
     /// Inserts a value that lives for the map's time to live; see [`Pinned::insert`].

@@ -177,7 +177,15 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash(key);
+        self.find_hashed(key, self.hash(key), now, guard)
+    }
+
+    /// The same, with the key's hash at hand.
+    #[inline]
+    fn find_hashed<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Option<(&'g Entry<K, V>, u64)>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
         match self.table.glance(hash, |entry| key.equivalent(&entry.key), guard) {
             Glance::Found(found) => {
                 let deadline = found.deadline();

@@ -62,6 +62,14 @@ where
         self.map.find_live(key, &self.now, &self.guard).map(|(entry, _)| entry)
     }
 
+    #[inline]
+    pub(super) fn find_hashed<Q>(&self, key: &Q, hash: u64) -> Option<&Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.map.find_hashed(key, hash, &self.now, &self.guard).map(|(entry, _)| entry)
+    }
+
     pub(super) fn put(&self, key: K, value: V, lifetime: Lifetime) -> Inserted<&Entry<K, V>> {
         self.map.put(key, value, lifetime, &self.now, &self.guard)
     }

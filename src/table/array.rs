@@ -63,6 +63,10 @@ impl<E> Array<E> {
         self.mask + 1
     }
 
+    pub(super) fn first_bin(&self) -> *mut Bin<E> {
+        self.bins.as_ptr()
+    }
+
     #[inline]
     pub(super) fn bits(&self) -> u32 {
         self.bits

@@ -25,7 +25,7 @@ mod tail;
 mod word;
 
 use crate::garbage::Guard;
-use crate::sync::{AtomicPtr, Ordering, prefetch};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, prefetch};
 
 pub(crate) use array::Array;
 use array::MAX_BITS;
@@ -54,6 +54,8 @@ pub(crate) trait Host<E> {
 pub(crate) struct Table<E> {
     /// The array where every operation starts; written when a resize ends.
     current: AtomicPtr<Array<E>>,
+    /// Where its bins are, and how many less one: for [`Table::prefetch_unpinned`], which reaches nothing through it.
+    hint: (AtomicPtr<bin::Bin<E>>, AtomicUsize),
     /// The table doesn't shrink below 2^this bins.
     min_bits: u32,
 }
@@ -73,7 +75,18 @@ impl<E> Table<E> {
                 None => bits -= 1,
             }
         };
-        Table { current: AtomicPtr::new(Box::into_raw(array)), min_bits: bits }
+        let hint = (AtomicPtr::new(array.first_bin()), AtomicUsize::new(array.len() - 1));
+        Table { current: AtomicPtr::new(Box::into_raw(array)), hint, min_bits: bits }
+    }
+
+    /// As [`Table::prefetch`], for a caller who is not pinned yet.
+    ///
+    /// A pin's fence lets no load overtake it, but this. The bins may be gone by now: they are not looked at.
+    #[inline]
+    pub(crate) fn prefetch_unpinned(&self, hash: u64) {
+        // Relaxed, both: a guess, and wrong while they are being changed.
+        let (first, mask) = (self.hint.0.load(Ordering::Relaxed), self.hint.1.load(Ordering::Relaxed));
+        prefetch(first.wrapping_add(hash as usize & mask));
     }
 
     #[inline]
@@ -236,6 +249,9 @@ impl<E> Table<E> {
         }
         // Release: publishes the next array with all that was moved to it (O2).
         if self.current.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            // Relaxed: a guess.
+            self.hint.0.store(next.first_bin(), Ordering::Relaxed);
+            self.hint.1.store(next.len() - 1, Ordering::Relaxed);
             host.retire_array(from);
             // One resize may not be enough, where many left, or memory for the last few could not be had.
             next.resize_if_due(0, Pressure::Sealed, self.min_bits);
