@@ -13,7 +13,7 @@
 //! the bin's entries another home. A *frozen* bin doesn't change any more; a *moved* one is history.
 
 use super::array::Array;
-use super::header::{Header, MAIN, OVER, SLOTS};
+use super::header::{Header, MAIN, OVER};
 use super::tail::TailCell;
 use super::word::{Slot, Tag, Word, main_with_tag, with_tag};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
@@ -302,7 +302,7 @@ impl<'g, E> BinRef<'g, E> {
             if header.is_moved() {
                 return None;
             }
-            for number in (0..SLOTS).filter(|&number| header.is_live(number)) {
+            for number in header.live_slots() {
                 let slot = self.slot(number);
                 let word = slot.load();
                 if !word.is_vacant() {

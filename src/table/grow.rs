@@ -121,10 +121,7 @@ impl<E> Array<E> {
     pub(super) fn move_unit(&self, index: usize, next: &Array<E>, host: &impl Host<E>) {
         let unit = index & (self.units(next) - 1);
         // All is copied before anything is opened: a panic of the user's hash leaves the unit as it was, for others.
-        let mut opened = [Header::copied(0); 2];
-        for (child, header) in self.children(unit, next).zip(&mut opened) {
-            *header = Header::copied(self.copy(unit, next, next.bin(child), host));
-        }
+        let opened = self.copy(unit, next, host).map(Header::copied);
         let due = self.inherited_due(unit, next, host);
         for (child, header) in self.children(unit, next).zip(opened) {
             // Once, before the child is opened: fails for a helper who comes later.
@@ -164,42 +161,40 @@ impl<E> Array<E> {
         }
     }
 
-    /// Copies the words of `unit` that belong in `child`, in order, to its slots and then to its tail; returns how
-    /// many there are.
-    fn copy(&self, unit: usize, next: &Array<E>, child: BinRef<'_, E>, host: &impl Host<E>) -> usize {
-        let (mut count, mut rest) = (0, Vec::new());
+    /// Copies the words of `unit`, in order, to the slots of its children and then to their tails; returns how many
+    /// there are in each.
+    fn copy(&self, unit: usize, next: &Array<E>, host: &impl Host<E>) -> [usize; 2] {
+        let (mut counts, mut rests) = ([0; 2], [Vec::new(), Vec::new()]);
+        let child_of = |side: usize| next.bin(unit + side * self.units(next));
         for bin in self.sources(unit, next) {
-            let header = bin.freeze();
-            bin.frozen_words(header, &mut |word| {
-                if !self.belongs(word, next, child.index, host) {
-                    return;
-                }
+            bin.freeze(&mut |word| {
+                let side = self.side(word, next, host);
                 let copy = word.thawed().with_tag(self.retag(word, bin.index, next, host));
-                if count >= SLOTS {
-                    rest.push(copy);
-                } else if !child.copy_into(count, copy) {
+                if counts[side] >= SLOTS {
+                    rests[side].push(copy);
+                } else if !child_of(side).copy_into(counts[side], copy) {
                     out_of_memory();
                 }
-                count += 1;
+                counts[side] += 1;
             });
         }
-        if !rest.is_empty() {
+        for (side, rest) in rests.iter().enumerate().filter(|(_, rest)| !rest.is_empty()) {
             // A bin of more than six entries has a line.
-            child.tail().into_iter().for_each(|tail| tail.fill(&rest));
+            child_of(side).tail().into_iter().for_each(|tail| tail.fill(rest));
         }
-        count
+        counts
     }
 
-    /// Whether a word of this array goes to bin `child` of `next`.
-    fn belongs(&self, word: Word<E>, next: &Array<E>, child: usize, host: &impl Host<E>) -> bool {
+    /// Which of the children a word goes to.
+    fn side(&self, word: Word<E>, next: &Array<E>, host: &impl Host<E>) -> usize {
         if next.len() <= self.len() {
-            return true;
+            return 0;
         }
-        let bit = match TAGGED {
+        let bits = match TAGGED {
             true => usize::from(word.tag() >> (self.bits() - window(self.bits()))),
             false => (host.hash_of(entry_of(word)) >> self.bits()) as usize,
         };
-        bit & 1 == child >> self.bits()
+        bits & 1
     }
 
     /// The tag in `next` of a word of bin `index`.

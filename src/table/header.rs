@@ -60,6 +60,16 @@ impl Header {
         (self.0 & ALL_LIVE).count_ones() as usize
     }
 
+    /// The slots that hold a published entry (or one just unlinked), in order.
+    pub(crate) fn live_slots(self) -> impl Iterator<Item = usize> {
+        let mut live = self.0 & ALL_LIVE;
+        std::iter::from_fn(move || {
+            let slot = live.trailing_zeros() as usize;
+            live &= live.wrapping_sub(1);
+            (slot < SLOTS).then_some(slot)
+        })
+    }
+
     /// The first free slot below `limit`.
     #[inline]
     pub(crate) fn first_free(self, limit: usize) -> Option<usize> {

@@ -1,35 +1,39 @@
 //! What a move does to one bin: freeze it, read what it holds, fill another and open that, say moved.
 
 use super::bin::BinRef;
-use super::header::{Header, MAIN, SLOTS};
+use super::header::{Header, MAIN};
 use super::tail::{Tail, TailCell};
 use super::word::Word;
 use crate::sync::Ordering;
 
 impl<E> BinRef<'_, E> {
-    /// Freezes the bin with all that it holds; returns the header, which nothing but MOVED can change any more.
-    pub(super) fn freeze(self) -> Header {
-        let mut header = self.bin.load();
+    /// Freezes the bin, whose header nothing but MOVED can change any more then, and each of its words, with which it
+    /// calls `each`: in the order of [`BinRef::frozen_words`].
+    pub(super) fn freeze(self, each: &mut impl FnMut(Word<E>)) {
+        let mut header = self.header();
         while !header.is_frozen() {
             match self.bin.try_change(header, header.frozen()) {
                 Ok(()) => header = header.frozen(),
                 Err(seen) => header = seen,
             }
         }
-        for number in (0..SLOTS).filter(|&number| header.is_live(number)) {
-            self.slot(number).freeze();
+        for number in header.live_slots() {
+            let word = self.slot(number).freeze();
+            if !word.is_vacant() {
+                each(word);
+            }
         }
         if header.is_sealed() {
             if let Some(tail) = self.tail() {
                 tail.close();
+                tail.words().filter(|(_, word)| !word.is_vacant()).for_each(|(_, word)| each(word));
             }
         }
-        header
     }
 
     /// Calls `each` with the words of the entries of a frozen bin, always in the same order.
     pub(super) fn frozen_words(self, header: Header, each: &mut dyn FnMut(Word<E>)) {
-        for number in (0..SLOTS).filter(|&number| header.is_live(number)) {
+        for number in header.live_slots() {
             let word = self.slot(number).load();
             if !word.is_vacant() {
                 each(word);
