@@ -122,7 +122,7 @@ fn reservation_is_taken_up_once() {
 
 #[test]
 fn reservation_is_not_taken_up_after_its_end() {
-    check("embedder: take up/time is up, take up", 3, || {
+    check("embedder: take up/time is up, take up", 2, || {
         let clock = ManualClock::new();
         let office = Office::new(&clock);
         office.reserve(7);
