@@ -136,9 +136,9 @@ pub(super) struct Arena<E> {
     limit: AtomicUsize,
 }
 
-/// One bin in eight may have an overflow line before the array counts as full.
+/// One bin in six may have an overflow line before the array counts as full: that is at 4.5 entries a bin.
 fn spare_lines(bins: usize) -> usize {
-    bins / 8 + 1
+    bins / 6 + 1
 }
 
 const CHUNKS: usize = if cfg!(ttl_loom) { 3 } else { 20 };

@@ -155,8 +155,26 @@ impl<'g, E> BinRef<'g, E> {
         let matches = header.live_among(main_with_tag(&self.bin.slots, tag));
         let number = matches.trailing_zeros() as usize;
         let Some(slot) = self.bin.slots.get(number) else {
-            return if header.has_more() { Glance::Unclear } else { Glance::Absent };
+            return if header.has_more() { self.glance_more(header, tag, is) } else { Glance::Absent };
         };
+        self.glance_at(slot, number, header, is)
+    }
+
+    /// The same among the slots of the overflow line, for a bin whose own have not the tag.
+    #[inline]
+    fn glance_more(self, header: Header, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
+        let Some(line) = self.line() else { return Glance::Unclear };
+        let number = header.live_among(with_tag(&line.slots, tag) << MAIN).trailing_zeros() as usize;
+        match number.checked_sub(MAIN).and_then(|more| line.slots.get(more)) {
+            Some(slot) => self.glance_at(slot, number, header, is),
+            None if header.is_sealed() => Glance::Unclear,
+            None => Glance::Absent,
+        }
+    }
+
+    /// The end of a glance: the one slot to look at.
+    #[inline(always)]
+    fn glance_at(self, slot: &'g Slot<E>, number: usize, header: Header, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
         let word = slot.load();
         // As in `probe`; a header that has changed in whatever way is looked at there.
         if word.is_dead() || self.bin.load() != header {

@@ -50,12 +50,12 @@ impl<E> Array<E> {
 
     /// A table whose lines run out is doubled if it has two and a half entries a bin, else rebuilt: then lines have
     /// gone to bins that were full once. One full bin in a large table is chance, and has its tail: that calls for
-    /// doubling only with four entries a bin. With less than three entries in four bins a table is halved.
+    /// doubling only with five entries a bin. With less than three entries in four bins a table is halved.
     fn wanted_bits(&self, index: usize, pressure: Pressure, min_bits: u32) -> Option<u32> {
         let over_limit = self.arena.is_over_limit();
         let half_loads = match pressure {
             Pressure::Line | Pressure::Sealed if over_limit => 5,
-            Pressure::Sealed => 8,
+            Pressure::Sealed => 10,
             Pressure::Freed => usize::MAX,
             Pressure::None | Pressure::Line => return None,
         };
