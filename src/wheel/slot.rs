@@ -299,8 +299,8 @@ impl Group {
         loop {
             // SAFETY: not published yet.
             unsafe { (*ticket).next = first };
-            // Release: publishes the ticket (W1).
-            match slot.first.compare_exchange_weak(first, ticket, Ordering::Release, Ordering::Relaxed) {
+            // Release: publishes the ticket (W1). Acquire: that the hint was reset, if the list was taken (W9).
+            match slot.first.compare_exchange_weak(first, ticket, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(seen) => first = seen,
             }
@@ -319,8 +319,8 @@ impl Group {
         // Cleared first: who pushes after the swap sets it again. Acquire: the push of whoever set it (W2).
         self.occupied.fetch_and(!(1 << number), Ordering::Acquire);
         slot.earliest.store(0, Ordering::Relaxed);
-        // Acquire: the tickets; pairs with the CAS in `push` (W1).
-        let first = slot.first.swap(ptr::null_mut(), Ordering::Acquire);
+        // Acquire: the tickets; pairs with the CAS in `push` (W1). Release: the hint, reset (W9).
+        let first = slot.first.swap(ptr::null_mut(), Ordering::AcqRel);
         // SAFETY: pushed from boxes, and the swap made them ours alone.
         unsafe { List::from_raw(first) }
     }
