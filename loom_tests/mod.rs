@@ -12,6 +12,7 @@ mod garbage;
 mod growth;
 mod reaper;
 mod tail;
+mod wheel;
 
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
