@@ -181,13 +181,17 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         let superseded = match due {
             Due::UNSET => self.take_due(bin),
             // Stale: an earlier one was filed since, or this one was filed twice.
-            _ if bin.change_due(due.0, Due::NONE.0).is_err() => match self.map.wheel.is_of_an_old_round(bucket) {
-                false => {
+            _ if bin.change_due(due.0, Due::NONE.0).is_err() => {
+                if self.is_moving(bin) {
+                    sweep.push(reminder);
+                    return;
+                }
+                if !self.map.wheel.is_of_an_old_round(bucket) {
                     done.stale += 1;
                     return;
                 }
-                true => self.take_due(bin),
-            },
+                self.take_due(bin)
+            }
             // The one superseded is of a part of the bucket alone, since the table was halved.
             _ if bin.number().1 < bucket.number().1 => Due::NONE,
             _ => superseded,
@@ -220,6 +224,14 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         if index % 64 == 0 {
             self.map.table.shrink_if_due(index as u64, self.guard);
         }
+    }
+
+    /// Whether a due that was seen may not be the one that the bin's children have inherited: it was changed since, and
+    /// only one of them may know.
+    fn is_moving(&self, bin: BinRef<'_, Entry<K, V>>) -> bool {
+        // The look at the due before that whether the bin is frozen; pairs with the fence of whoever moves it (W6).
+        fence_after_rmw();
+        bin.is_frozen()
     }
 
     /// Takes back whatever due a bucket has.
@@ -276,7 +288,9 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         fence(Ordering::SeqCst);
         let bin = self.map.table.locate_bin(reminder.bucket.number(), self, self.guard);
         // Where the table was halved, the whole bucket has a reminder of its own.
-        bin.is_some_and(|bin| bin.due() != reminder.due.0 || bin.number().1 < reminder.bucket.number().1)
+        bin.is_some_and(|bin| {
+            (bin.due() != reminder.due.0 || bin.number().1 < reminder.bucket.number().1) && !self.is_moving(bin)
+        })
     }
 
     /// Retires what has lapsed in a bucket.
