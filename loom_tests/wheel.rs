@@ -172,7 +172,9 @@ fn ticket_filed_while_its_slot_is_emptied_is_known_to_be_due() {
         file(&wheel, 1, 1);
         let ahead = |wheel: &Wheel, nanos: u64| {
             let mut sweep = wheel.sweep().expect("there are two lanes");
-            std::iter::from_fn(|| sweep.next(Some(nanos))).map(|reminder| reminder.bucket.number().0).collect::<Vec<_>>()
+            std::iter::from_fn(|| sweep.next(Some(nanos)))
+                .map(|reminder| reminder.bucket.number().0)
+                .collect::<Vec<_>>()
         };
         let mut found = both(
             &wheel,

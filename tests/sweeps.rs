@@ -49,7 +49,12 @@ fn nothing_stays<S: BuildHasher + Clone + Sync>(hasher: S, keys: u64, tally: &'s
         assert_eq!(map.stored_len(), map.len(), "round {round}");
         clock.advance(3600 * 1000 * MILLI);
         purge_all(&map);
-        assert_eq!((map.stored_len(), map.retired_len(), map.next_due()), (0, 0, None), "round {round}, {:?}", clock.now());
+        assert_eq!(
+            (map.stored_len(), map.retired_len(), map.next_due()),
+            (0, 0, None),
+            "round {round}, {:?}",
+            clock.now()
+        );
         tally.assert_balanced();
     }
 }

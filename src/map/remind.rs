@@ -96,17 +96,19 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     #[inline]
     fn lower(&self, bin: BinRef<'_, Entry<K, V>>, mut due: Due, tick: u64, now: u64) {
         while let Some(lower) = due.lowered_to(tick, now) {
+            // The round before the change: one that ends meanwhile may have dropped what is superseded (W8).
+            let bucket = self.map.wheel.bucket(bin.number());
             match bin.change_due(due.0, lower.0) {
-                Ok(()) => return self.file(bin, lower, due),
+                Ok(()) => return self.file(Reminder { bucket, due: lower, superseded: due }),
                 Err(seen) => due = Due(seen),
             }
         }
     }
 
     #[cold]
-    fn file(&self, bin: BinRef<'_, Entry<K, V>>, due: Due, superseded: Due) {
+    fn file(&self, reminder: Reminder) {
         self.map.counters.filed();
-        self.tell(Reminder { bucket: self.map.wheel.bucket(bin.number()), due, superseded });
+        self.tell(reminder);
     }
 
     /// Files a reminder in the wheel, and tells the reapers.
@@ -265,7 +267,8 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         };
         let due = lowered.unwrap_or(superseded);
         match bin.change_due(Due::NONE.0, due.0) {
-            Ok(()) if lowered.is_some() => self.file(bin, due, superseded),
+            // Of the round of the one that fired: if it is over by now, what was superseded may be gone (W8).
+            Ok(()) if lowered.is_some() => self.file(Reminder { bucket, due, superseded }),
             Ok(()) => {
                 // The superseded reminder is the earliest again, unless it was taken meanwhile, and found stale (W8).
                 fence_after_rmw();
@@ -280,16 +283,17 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
 
     /// Whether a reminder whose time has not come was superseded, and may be dropped all the same.
     fn is_to_be_scrubbed(&self, reminder: Reminder) -> bool {
-        if !self.map.wheel.is_scrubbing() {
-            return false;
-        }
+        let Some(round) = self.map.wheel.scrubbing() else { return false };
         // The look at the round before that at the due; pairs with the fence in `file_again` (W8): whoever relies on this
         // reminder anew sees that he can't, or is seen to.
         fence(Ordering::SeqCst);
         let bin = self.map.table.locate_bin(reminder.bucket.number(), self, self.guard);
         // Where the table was halved, the whole bucket has a reminder of its own.
         bin.is_some_and(|bin| {
-            (bin.due() != reminder.due.0 || bin.number().1 < reminder.bucket.number().1) && !self.is_moving(bin)
+            (bin.due() != reminder.due.0 || bin.number().1 < reminder.bucket.number().1)
+                && !self.is_moving(bin)
+                // Else others may rely on it: those who superseded it after the round had ended (W8).
+                && self.map.wheel.scrubbing() == Some(round)
         })
     }
 

@@ -297,13 +297,14 @@ impl<'g, E> BinRef<'g, E> {
 
     #[inline]
     pub(crate) fn due(self) -> u32 {
-        // Relaxed: whoever must see what was linked before it was changed, or after, has a fence.
-        self.bin.due.load(Ordering::Relaxed)
+        // Acquire: the round that was seen by whoever changed it (W8). For what was linked before, or after, there are
+        // fences.
+        self.bin.due.load(Ordering::Acquire)
     }
 
     pub(crate) fn change_due(self, from: u32, to: u32) -> Result<(), u32> {
-        // Relaxed: likewise.
-        self.bin.due.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).map(|_| ())
+        // Release, Acquire: likewise.
+        self.bin.due.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(|_| ())
     }
 
     /// The tail of a sealed bin: null before its first key, or in a bin that is not sealed.

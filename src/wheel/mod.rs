@@ -26,7 +26,9 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence, thread_number};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence, fence_after_rmw, thread_number};
+#[cfg(ttl_loom)]
+pub(crate) use geometry::TICK_BITS;
 pub(crate) use geometry::{Due, start_of, tick_after, tick_at};
 use geometry::{LEVELS, NEAR, Place, REACH, SLOTS, span_bits};
 pub(crate) use slot::{Bucket, Reminder};
@@ -200,6 +202,9 @@ impl Wheel {
         (0..LANES).find_map(|n| {
             let lane = &self.lanes[home.wrapping_add(n) % LANES];
             let list = take(lane, TAKEN)?;
+            // The cursor before the look at dues; pairs with the fence in `file_again` (W8): whoever relies on a reminder
+            // that is found stale here sees that its time has come.
+            fence_after_rmw();
             Some(Sweep { wheel: self, lane, list })
         })
     }
@@ -265,9 +270,14 @@ impl Wheel {
         self.count.round.load(Ordering::Relaxed)
     }
 
-    /// Whether reminders that are stale may be dropped before their time. Look whether they are, after a fence (W8).
     pub(crate) fn is_scrubbing(&self) -> bool {
-        self.round() % 2 == 1
+        self.scrubbing().is_some()
+    }
+
+    /// The round in which reminders that are stale may be dropped before their time, if there is one. Look whether they
+    /// are after a fence, and whether it is the same round still after that (W8).
+    pub(crate) fn scrubbing(&self) -> Option<usize> {
+        Some(self.round()).filter(|round| round % 2 == 1)
     }
 
     /// A bucket with the present round.
