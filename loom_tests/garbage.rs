@@ -11,7 +11,7 @@ use crate::{Inserted, ManualClock, TtlMap};
 
 /// Hands small integers through.
 #[derive(Default)]
-pub(super) struct Plain(u64);
+pub(crate) struct Plain(u64);
 
 impl std::hash::Hasher for Plain {
     fn finish(&self) -> u64 {
@@ -33,7 +33,10 @@ fn map() -> (Arc<Map>, ManualClock, Census) {
     (Arc::new(map), clock, Census::default())
 }
 
-fn spawn<T: Send + 'static>(map: &Arc<Map>, f: impl FnOnce(&Map) -> T + Send + 'static) -> loom::thread::JoinHandle<T> {
+pub(crate) fn spawn<T: Send + 'static>(
+    map: &Arc<Map>,
+    f: impl FnOnce(&Map) -> T + Send + 'static,
+) -> loom::thread::JoinHandle<T> {
     let map = Arc::clone(map);
     loom::thread::Builder::new().stack_size(1 << 20).spawn(move || f(&map)).unwrap()
 }

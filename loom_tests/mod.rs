@@ -11,7 +11,9 @@ mod epoch;
 mod garbage;
 mod growth;
 mod reaper;
+mod resize;
 mod tail;
+mod upkeep;
 mod wheel;
 
 use std::sync::Arc as StdArc;

@@ -447,6 +447,6 @@ fn ticked_clock_never_goes_back_for_two_readers() {
             })
         });
         clock.drive_and_release();
-        readers.map(|reader| reader.join().unwrap());
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
 }

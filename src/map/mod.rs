@@ -3,6 +3,8 @@
 
 mod api;
 mod builder;
+#[cfg(test)]
+pub(crate) mod check;
 mod counters;
 mod iter;
 mod pinned;

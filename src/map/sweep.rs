@@ -273,9 +273,42 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
 }
 
 #[cfg(all(test, ttl_loom))]
-impl<K, V, S> TtlMap<K, V, S> {
+impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     /// Begins a resize, as a full bin would.
     pub(crate) fn start_resize(&self, bits: u32) {
         self.table.start_resize(bits);
+    }
+
+    /// Moves what is to be moved, as writes do, until the new table is current.
+    pub(crate) fn resize(&self) {
+        let guard = &crate::garbage::pin();
+        while self.table.is_resizing(guard) {
+            Upkeep { map: self, guard }.step();
+        }
+    }
+
+    /// Moves every bin, as if each had been met frozen.
+    pub(crate) fn move_all(&self) {
+        let guard = &crate::garbage::pin();
+        self.table.move_all(&Upkeep { map: self, guard });
+    }
+
+    /// Sweeps what a write would, and does nothing else; `most` reminders and entries.
+    pub(crate) fn sweep(&self, most: usize) {
+        let guard = &crate::garbage::pin();
+        let now = Now::new(&self.clock);
+        self.wheel.turn_to(tick_at(now.exactly().floor));
+        Upkeep { map: self, guard }.sweep(&now, None, Most { looked_at: most, retired: usize::MAX });
+    }
+
+    /// What a write does when it has linked an entry of this key which lapses at this tick.
+    pub(crate) fn remind(&self, key: &K, tick: u64, now: u64) {
+        let guard = &crate::garbage::pin();
+        Upkeep { map: self, guard }.remind(self.hash(key), tick << crate::wheel::TICK_BITS, now);
+    }
+
+    /// Starts a scrub, as one reminder too many would.
+    pub(crate) fn scrub(&self) {
+        self.wheel.scrub();
     }
 }

@@ -27,7 +27,7 @@ use std::ptr;
 use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence, fence_after_rmw, thread_number};
-#[cfg(ttl_loom)]
+#[cfg(all(test, ttl_loom))]
 pub(crate) use geometry::TICK_BITS;
 pub(crate) use geometry::{Due, start_of, tick_after, tick_at};
 use geometry::{LEVELS, NEAR, Place, REACH, SLOTS, span_bits};
