@@ -72,6 +72,9 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         fence_after_rmw();
         // The write is done by now: a panic of some other key's hash, if bins are moved, is not its caller's.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.remind_at(hash, tick_after(deadline), now))) {
+            // Nor is it the entry's: another try, in a while.
+            let bucket = self.map.wheel.bucket(self.map.table.number_of(hash, self.guard));
+            self.map.wheel.file(Reminder { bucket, due: Due::UNSET, superseded: Due::NONE });
             discard(panic);
         }
     }

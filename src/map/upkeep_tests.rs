@@ -1,12 +1,17 @@
 //! What upkeep does, seen from inside: reminders, steps, debts.
 
+use std::cell::Cell;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::check::check;
+use super::sweep::Upkeep;
 use super::{TtlMap, UpkeepStats};
 use crate::clock::ManualClock;
+use crate::entry::Entry;
+use crate::garbage::pin;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -237,5 +242,63 @@ fn memory_is_back_by_writes_alone_after_a_mass_expiry() {
     assert_eq!((map.len(), map.stored_len()), (1_000, 1_000));
     assert!(map.capacity() <= 8_192, "{} of {full}", map.capacity());
     assert!(map.upkeep_stats().reminders <= 2 * crate::wheel::FEW as u64 + 4_096, "{:?}", map.upkeep_stats());
+    check(&map);
+}
+
+#[test]
+fn table_that_grows_and_shrinks_again_and_again_leaves_few_reminders() {
+    let (map, _clock) = manual(SECOND);
+    (0..1_000).for_each(|key| drop(map.insert_with_ttl(key, key, 1_000_000 * SECOND)));
+    for n in 0..8 {
+        (1_000..20_000).for_each(|key| drop(map.insert_forever(key, key)));
+        (1_000..20_000).for_each(|key| drop(map.remove(&key)));
+        (0..20_000).for_each(|_| drop(map.insert_forever(1_000, 1)));
+        check(&map);
+        let (reminders, bins) = (map.upkeep_stats().reminders, map.capacity() as u64 / 4);
+        assert!(reminders <= 2 * bins + crate::wheel::FEW as u64, "{n}: {reminders} of {bins}");
+    }
+}
+
+std::thread_local! {
+    static PANICS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A key that can't be hashed now and then.
+#[derive(PartialEq, Eq)]
+struct Moody(u64);
+
+impl Hash for Moody {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        assert!(!PANICS.get(), "not now");
+        self.0.hash(state);
+    }
+}
+
+/// A write that has linked its entry, and finds that its bin is being moved, and that another key there panics.
+#[test]
+fn entry_has_a_reminder_though_the_hash_of_another_panics() {
+    let clock = ManualClock::new();
+    let map = TtlMap::builder().clock(&clock).build();
+    let guard = &pin();
+    // Only when the window of the tags slides, from 2^7 to 2^8 bins, are keys hashed again.
+    let mut key = 0;
+    while map.table.capacity(guard) < 1 << 10 {
+        map.insert_forever(Moody(key), ());
+        key += 1;
+    }
+    let upkeep = Upkeep { map: &map, guard };
+    let deadline = 1 << 30;
+    let hashes: Vec<u64> = (0..1_000).map(|n| map.hash(&Moody(key + n))).collect();
+    for (n, &hash) in hashes.iter().enumerate() {
+        let entry = Box::new(Entry::new(Moody(key + n as u64), (), hash, deadline));
+        assert!(map.table.insert(hash, Box::into_raw(entry), |_| false, &upkeep, guard).is_none());
+    }
+    PANICS.set(true);
+    (0..1_000).for_each(|_| upkeep.step());
+    hashes.iter().for_each(|&hash| upkeep.remind(hash, deadline, 0));
+    PANICS.set(false);
+    clock.advance(8 * SECOND);
+    while map.purge_expired(1_000).more {}
+    assert_eq!(map.stored_len(), key as usize);
     check(&map);
 }

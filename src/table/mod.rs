@@ -224,6 +224,11 @@ impl<E> Table<E> {
         None
     }
 
+    /// The number of the bin where keys of this hash stand, or stood until it was moved.
+    pub(crate) fn number_of(&self, hash: u64, guard: &Guard) -> (usize, u32) {
+        self.current(guard).bin_of(hash).number()
+    }
+
     /// Starts to shrink if the bins around this hash are nearly empty.
     pub(crate) fn shrink_if_due(&self, hash: u64, guard: &Guard) {
         self.current(guard).resize_if_due(hash as usize, Pressure::Freed, self.min_bits);
