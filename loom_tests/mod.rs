@@ -119,7 +119,7 @@ impl Host<Item> for Bare {
         item.hash
     }
 
-    fn earlier_due(&self, a: u32, b: u32) -> u32 {
+    fn common_due(&self, a: u32, b: u32) -> u32 {
         a.min(b)
     }
 

@@ -97,7 +97,7 @@ mod silent {
     use crate::map::remind::Tally;
 
     #[derive(Default)]
-    pub(in crate::map) struct Counters;
+    pub(in crate::map) struct Counters(());
 
     impl Counters {
         pub(in crate::map) fn filed(&self) {}

@@ -291,9 +291,8 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         // reminder anew sees that he can't, or is seen to.
         fence(Ordering::SeqCst);
         let bin = self.map.table.locate_bin(reminder.bucket.number(), self, self.guard);
-        // Where the table was halved, the whole bucket has a reminder of its own.
         bin.is_some_and(|bin| {
-            (bin.due() != reminder.due.0 || bin.number().1 < reminder.bucket.number().1)
+            bin.due() != reminder.due.0
                 && !self.is_moving(bin)
                 // Else others may rely on it: those who superseded it after the round had ended (W8).
                 && self.map.wheel.scrubbing() == Some(round)

@@ -41,8 +41,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
         entry.kept_hash.get(|| self.map.hash(&entry.key))
     }
 
-    fn earlier_due(&self, a: u32, b: u32) -> u32 {
-        Due(a).earlier(Due(b), self.map.wheel.cursor()).0
+    fn common_due(&self, a: u32, b: u32) -> u32 {
+        let now = self.map.wheel.cursor();
+        // Another due than they had: their own reminders are superseded, and scrubbed, lest each halving add one.
+        Due(a).earlier(Due(b), now).just_before(now).0
     }
 
     fn remind_of(&self, bin: (usize, u32), due: u32) {

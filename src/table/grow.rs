@@ -147,7 +147,7 @@ impl<E> Array<E> {
         // children (W6).
         fence_after_rmw();
         let dues = self.sources(unit, next).map(BinRef::due);
-        dues.reduce(|a, b| host.earlier_due(a, b)).unwrap_or(0).max(Self::NOT_DUE)
+        dues.reduce(|a, b| host.common_due(a, b)).unwrap_or(0).max(Self::NOT_DUE)
     }
 
     /// What a child inherits of bins that are not to be looked at. Not zero, which it was before.

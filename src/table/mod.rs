@@ -43,8 +43,9 @@ pub(crate) trait Host<E> {
     /// The hash of an entry's key, as it was given to [`Table::insert`]. Where words have no tags it must not change,
     /// whatever the user's hasher does.
     fn hash_of(&self, entry: &E) -> u64;
-    /// The earlier of two times at which bins are to be looked at.
-    fn earlier_due(&self, a: u32, b: u32) -> u32;
+    /// When a bin is to be looked at that is put together of two: in time for both. Neither's time, if that can be, as both
+    /// have been reminded of.
+    fn common_due(&self, a: u32, b: u32) -> u32;
     /// Sees to it that a bin, put together of two, is looked at when it is due: so far only one of them was to be.
     fn remind_of(&self, bin: (usize, u32), due: u32);
     /// Takes a tail that nobody who pins from now on can reach.

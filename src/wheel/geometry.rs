@@ -128,6 +128,15 @@ impl Due {
         }
     }
 
+    /// The last due before this one, if it is to come: another one, so that the reminders of this one are stale.
+    pub(crate) fn just_before(self, now: u64) -> Due {
+        let before = match self.0 & COARSE {
+            0 => Due::at(self.tick(now).saturating_sub(1), now),
+            _ => Due(COARSE | (self.0 & !COARSE).saturating_sub(1)),
+        };
+        if self.is_none() || before.tick(now) <= now { self } else { before }
+    }
+
     /// What a bucket's due becomes when an entry of it lapses at `tick`; none if it stays as it is.
     #[inline]
     pub(crate) fn lowered_to(self, tick: u64, now: u64) -> Option<Due> {
@@ -158,6 +167,9 @@ mod tests {
             let told = due.tick(now);
             prop_assert!(!due.is_none() && told >= now && told <= tick, "{tick} told {told}");
             prop_assert!(told == tick || tick - now >= NEAR && tick - told <= 1 << COARSE_BITS, "{tick} told {told}");
+            let before = due.just_before(now);
+            prop_assert!(before.tick(now) < told || before == due && told <= now + (1 << COARSE_BITS));
+            prop_assert!(before == due || before.tick(now) > now && told - before.tick(now) <= 1 << COARSE_BITS);
             // It is the same seen from any moment until then.
             prop_assert_eq!(due.tick(now + (told - now) / 2), told);
             prop_assert_eq!(due.tick(told), told);
