@@ -364,7 +364,7 @@ fn map<V>() -> (Arc<Map<V>>, ManualClock) {
 
 #[test]
 fn entry_that_is_over_at_once_is_swept() {
-    check("insert/thread falls asleep", Some(3), || {
+    check("insert/thread falls asleep", Some(2), || {
         let (map, clock) = map();
         let reaper = reaper();
         reaper.watch(&map).unwrap();
@@ -385,7 +385,7 @@ fn moved_clock_is_not_slept_through() {
         drop(map.insert(1, Farewell(signal.clone())));
         let reaper = reaper();
         reaper.watch(&map).unwrap();
-        clock.advance(TTL);
+        clock.advance(TTL * 2);
         signal.wait();
         drop(reaper);
     });
@@ -397,7 +397,7 @@ fn map_is_dropped_while_it_is_swept() {
         let (map, clock) = map();
         let signal = Signal::default();
         drop(map.insert(1, Farewell(signal.clone())));
-        clock.advance(TTL);
+        clock.advance(TTL * 2);
         let reaper = reaper();
         reaper.watch(&map).unwrap();
         drop(map);
