@@ -1,7 +1,7 @@
 //! Reminders while bins are split and put together, superseded, scrubbed.
 
 use super::check;
-use super::upkeep::{ALL, Model};
+use super::upkeep::Model;
 use crate::map::check::check as check_reminders;
 
 /// Keys whose hashes end in 0 and in 1.
@@ -13,10 +13,10 @@ fn entries_swept_while_their_bin_is_split_leave() {
     check("sweep/growth", Some(2), || {
         let model = Model::new();
         model.put(EVEN, 1);
-        model.put(ODD, 2);
+        model.put(ODD, 3);
         model.map.start_resize(1);
         model.pass(2);
-        model.both(|map| map.sweep(ALL), |map| map.move_all());
+        model.both(|map| map.sweep(2), |map| map.move_all());
         model.end();
     });
 }
@@ -40,23 +40,22 @@ fn entries_swept_while_their_bins_are_put_together_leave() {
     check("sweep/halving", Some(2), || {
         let model = Model::of_capacity(8);
         model.put(EVEN, 1);
-        model.put(ODD, 2);
+        model.put(ODD, 3);
         model.map.start_resize(0);
         model.pass(2);
-        model.both(|map| map.sweep(ALL), |map| map.move_all());
+        model.both(|map| map.sweep(2), |map| map.move_all());
         model.end();
     });
 }
 
 #[test]
 fn bins_put_together_and_split_again_have_reminders() {
-    check("sweep/halving, then growth", Some(1), || {
+    check("move/move of a halving, then growth", Some(2), || {
         let model = Model::of_capacity(8);
         model.put(EVEN, 2);
         model.put(ODD, 3);
         model.map.start_resize(0);
-        model.pass(2);
-        model.both(|map| map.sweep(ALL), |map| map.resize());
+        model.both(|map| map.move_all(), |map| map.move_all());
         check_reminders(&model.map);
         model.map.resize();
         model.map.start_resize(1);
@@ -86,15 +85,14 @@ fn child_of_a_split_bin_keeps_its_reminder_while_the_other_is_written() {
 fn superseded_reminder_is_not_relied_on_once_it_was_taken() {
     check("sweep/sweep of a superseded reminder", Some(3), || {
         let model = Model::new();
-        model.put(1, 4);
+        model.put(1, 3);
         model.put(2, 1);
-        model.put(3, 5);
         model.pass(2);
         model.both(
-            |map| map.sweep(ALL),
+            |map| map.sweep(1),
             |map| {
-                model.pass(3);
-                map.sweep(ALL);
+                model.pass(2);
+                map.sweep(1);
             },
         );
         model.end();
@@ -109,10 +107,10 @@ fn superseded_reminder_is_not_relied_on_once_it_was_scrubbed() {
         model.put(2, 1);
         model.pass(2);
         model.both(
-            |map| map.sweep(ALL),
+            |map| map.sweep(1),
             |map| {
                 map.scrub();
-                map.sweep(ALL);
+                map.sweep(2);
             },
         );
         model.end();
@@ -120,35 +118,45 @@ fn superseded_reminder_is_not_relied_on_once_it_was_scrubbed() {
 }
 
 #[test]
-fn reminder_superseded_at_the_end_of_a_scrub_is_not_relied_on() {
-    check("insert/scrub", Some(2), || {
+fn reminder_superseded_before_the_end_of_a_scrub_is_not_relied_on() {
+    check("scrub/remind", None, || {
         let model = Model::new();
         model.put(1, 4);
         model.map.scrub();
-        model.both(
-            |map| map.sweep(ALL),
-            |map| {
-                map.sweep(ALL);
-                model.put(2, 1);
-            },
-        );
+        model.both(|map| map.remind(&2, 2, 0), |map| map.sweep(2));
+        model.end();
+    });
+}
+
+#[test]
+fn reminder_superseded_after_the_end_of_a_scrub_is_not_dropped() {
+    check("scrub/scrub/remind", Some(1), || {
+        let model = Model::new();
+        model.put(1, 4);
+        model.map.scrub();
+        let threads = [
+            super::garbage::spawn(&model.map, |map| map.remind(&2, 2, 0)),
+            super::garbage::spawn(&model.map, |map| map.sweep(2)),
+            super::garbage::spawn(&model.map, |map| map.sweep(2)),
+        ];
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         model.end();
     });
 }
 
 #[test]
 fn reminder_scrubbed_while_another_is_filed_again_is_not_relied_on() {
-    check("sweep that files again/scrub", Some(1), || {
+    check("sweep that files again/scrub", Some(2), || {
         let model = Model::new();
         model.put(1, 4);
         model.put(2, 1);
-        model.put(3, 2);
+        model.put(3, 3);
         model.pass(2);
         model.both(
-            |map| map.sweep(ALL),
+            |map| map.sweep(1),
             |map| {
                 map.scrub();
-                map.sweep(ALL);
+                map.sweep(2);
             },
         );
         model.end();

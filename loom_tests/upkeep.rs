@@ -103,7 +103,7 @@ fn entry_inserted_while_its_bucket_is_swept_twice_has_a_reminder() {
         model.pass(2);
         model.both(model.putter(3, 1), |map| {
             map.sweep(ALL);
-            model.pass(1);
+            model.pass(2);
             map.sweep(ALL);
             None
         });
