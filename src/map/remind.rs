@@ -52,15 +52,6 @@ pub(super) struct Most {
     pub(super) looked_at: usize,
 }
 
-/// What a visit leaves to do.
-enum Left {
-    Nothing,
-    /// The earliest deadline of the entries that are left.
-    Until(u64),
-    /// The bucket has moved.
-    Moved,
-}
-
 impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     /// Sees to it that the bucket of a hash is looked at when an entry lapses that was just linked there.
     #[inline]
@@ -74,15 +65,12 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.remind_at(hash, tick_after(deadline), now))) {
             // Nor is it the entry's: another try, in a while.
             let bucket = self.map.wheel.bucket(self.map.table.number_of(hash, self.guard));
-            self.map.wheel.file(Reminder { bucket, due: Due::UNSET, superseded: Due::NONE });
+            self.tell(Reminder { bucket, due: Due::UNSET, superseded: Due::NONE });
             discard(panic);
         }
     }
 
     fn remind_at(&self, hash: u64, tick: u64, now: u64) {
-        if tick <= now + 1 {
-            self.map.wheel.look_again();
-        }
         loop {
             let bin = self.map.table.locate(hash, self, self.guard);
             self.lower(bin, Due(bin.due()), tick, now);
@@ -90,8 +78,11 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             // it (W6).
             fence_after_rmw();
             if !bin.is_frozen() {
-                return;
+                break;
             }
+        }
+        if tick <= now + 1 {
+            self.map.wheel.look_again();
         }
     }
 
@@ -168,13 +159,13 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         let is_known = wheel.is_scrubbing() || !wheel.is_of_an_old_round(bucket);
         if sweep.is_early() && is_known && due != Due::UNSET && due.tick(tick) > last {
             // It was taken with others, or before its time: to its place, which may be a finer one now.
-            if due.tick(tick) == tick + 1 {
-                self.map.wheel.look_again();
-            }
             if self.is_to_be_scrubbed(reminder) {
                 done.stale += 1;
-            } else {
-                self.tell(reminder);
+                return;
+            }
+            self.tell(reminder);
+            if due.tick(tick) == tick + 1 {
+                wheel.look_again();
             }
             return;
         }
@@ -191,7 +182,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
                     sweep.push(reminder);
                     return;
                 }
-                if !self.map.wheel.is_of_an_old_round(bucket) {
+                if !wheel.is_of_an_old_round(bucket) {
                     done.stale += 1;
                     return;
                 }
@@ -204,25 +195,15 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         done.fired += 1;
         // The due is taken back before the bucket is looked at; pairs with the fence in `remind` (W7).
         fence_after_rmw();
-        loop {
-            let left = match bin.is_frozen() {
-                true => Left::Moved,
-                false => self.visit(bin, entries, now, done),
-            };
-            let deadline = match left {
-                Left::Moved => break,
-                Left::Nothing => NEVER,
-                Left::Until(deadline) => deadline,
-            };
-            if self.file_again(bin, deadline, (bucket, superseded), tick) {
-                break;
-            }
-        }
+        let is_settled = match self.visit(bin, entries, now, done) {
+            Some(deadline) => self.file_again(bin, deadline, (bucket, superseded), tick),
+            None => false,
+        };
         // What others did to the due since may have been missed by whoever moves the bin (W6).
         fence_after_rmw();
-        if bin.is_frozen() {
-            let bucket = self.map.wheel.bucket(bin.number());
-            sweep.push(Reminder { bucket, due: Due::UNSET, superseded: Due::NONE });
+        if !is_settled || bin.is_frozen() {
+            // Once more, here or where it has moved, as one of the reminders that the budget is for.
+            sweep.push(Reminder { bucket: wheel.bucket(bin.number()), due: Due::UNSET, superseded: Due::NONE });
         }
         // One bucket in 64 sees whether the table is too large by now.
         let index = bin.number().0;
@@ -299,18 +280,19 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         })
     }
 
-    /// Retires what has lapsed in a bucket.
+    /// Retires what has lapsed in a bucket; returns the earliest deadline of what is left, or nothing if it has moved.
     fn visit(
         &self,
         bin: BinRef<'g, Entry<K, V>>,
         entries: &mut Vec<Occupied<'g, Entry<K, V>>>,
         now: &Now<'_>,
         done: &mut Tally,
-    ) -> Left {
+    ) -> Option<u64> {
         entries.clear();
-        if bin.snapshot(entries).is_none() {
-            return Left::Moved;
+        if bin.is_frozen() {
+            return None;
         }
+        bin.snapshot(entries)?;
         done.examined += entries.len();
         let mut earliest = NEVER;
         for found in entries.drain(..) {
@@ -319,6 +301,6 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
                 None => done.retired += usize::from(self.unlink(found)),
             }
         }
-        if earliest == NEVER { Left::Nothing } else { Left::Until(earliest) }
+        Some(earliest)
     }
 }

@@ -49,9 +49,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
 
     fn remind_of(&self, bin: (usize, u32), due: u32) {
         let wheel = &self.map.wheel;
-        // It may be overdue, and is filed for the next tick all the same.
-        wheel.look_again();
         self.tell(Reminder { bucket: wheel.bucket(bin), due: Due(due), superseded: Due::NONE });
+        // It may be overdue, and was filed for the next tick all the same.
+        wheel.look_again();
     }
 
     fn retire_tail(&self, tail: *mut Tail<Entry<K, V>>) {

@@ -173,20 +173,23 @@ impl Wheel {
             // What is filed again, as it hasn't lapsed yet, comes to a finer level; on the finest it would come round for
             // ever. Relaxed: who loses a race looks once more, or is spared it.
             let again = number == 0 && self.turned.looked_ahead.load(Ordering::Relaxed) == nanos;
-            (!again && level.has_due(position, cursor + 1)).then(|| {
-                if number == 0 {
-                    self.turned.looked_ahead.store(nanos, Ordering::Relaxed);
-                }
-                level.take(position).taken_early()
-            })
+            if again || !level.has_due(position, cursor + 1) {
+                return None;
+            }
+            if number == 0 {
+                // Acquire: what was filed before `look_again`.
+                self.turned.looked_ahead.swap(nanos, Ordering::Acquire);
+            }
+            Some(level.take(position).taken_early()).filter(|list| !list.is_empty())
         };
         self.levels().find_map(early).unwrap_or_default()
     }
 
-    /// Says that an entry lapses in this very tick.
+    /// Says that a reminder was filed for the next tick though its time may have come.
     #[cold]
     pub(crate) fn look_again(&self) {
-        self.turned.looked_ahead.store(0, Ordering::Relaxed);
+        // Release: the filing, for whoever looks ahead next.
+        self.turned.looked_ahead.store(0, Ordering::Release);
     }
 
     /// Whether there may be anything to sweep at this tick.
@@ -243,27 +246,29 @@ impl Wheel {
 
     /// Takes the tickets of the next slot that is to be scrubbed.
     fn claim_stale(&self) -> List {
-        while self.is_scrubbing() {
-            // Relaxed: hands out slots, each about once.
-            let next = self.count.next.fetch_add(1, Ordering::Relaxed);
-            if next >= LEVELS * SLOTS {
-                let limit = 2 * self.len() + FEW;
-                self.count.limit.store(limit, Ordering::Relaxed);
-                let round = self.round();
-                let _ =
-                    self.count.round.compare_exchange(round | 1, (round | 1) + 1, Ordering::Relaxed, Ordering::Relaxed);
+        while let Some(round) = self.scrubbing() {
+            // Relaxed, all: who loses a race takes an empty slot, or scrubs one again.
+            let next = self.count.next.load(Ordering::Relaxed);
+            let Some((number, level, slot)) = self.first_to_scrub(next) else {
+                self.count.limit.store(2 * self.len() + FEW, Ordering::Relaxed);
+                let _ = self.count.round.compare_exchange(round, round + 1, Ordering::Relaxed, Ordering::Relaxed);
                 break;
-            }
-            let Some(level) = existing(&self.levels[next / SLOTS]) else {
-                self.count.next.fetch_max((next / SLOTS + 1) * SLOTS, Ordering::Relaxed);
-                continue;
             };
-            let list = level.take((next % SLOTS) as u64);
+            self.count.next.fetch_max(number * SLOTS + slot + 1, Ordering::Relaxed);
+            let list = level.take(slot as u64);
             if !list.is_empty() {
                 return list.taken_early();
             }
         }
         List::default()
+    }
+
+    /// The first slot that may have tickets, counted from `next` through all levels: the level, and its number in it.
+    fn first_to_scrub(&self, next: usize) -> Option<(usize, &Level, usize)> {
+        self.levels().skip_while(|(number, _)| (number + 1) * SLOTS <= next).find_map(|(number, level)| {
+            let from = next.saturating_sub(number * SLOTS);
+            Some((number, level, level.first_occupied(from as u64, SLOTS as u64 - 1)? as usize))
+        })
     }
 
     fn round(&self) -> usize {

@@ -262,7 +262,7 @@ impl Level {
     }
 
     /// The first position from `from` to `to` that may have tickets.
-    fn first_occupied(&self, from: u64, to: u64) -> Option<u64> {
+    pub(super) fn first_occupied(&self, from: u64, to: u64) -> Option<u64> {
         let (mut at, to) = (from, to.min(from + (SLOTS as u64 - 1)));
         while at <= to {
             let (group, slot) = place_of(at);
