@@ -154,10 +154,9 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         let Reminder { bucket, due, superseded } = reminder;
         let tick = tick_at(now.floor());
         let last = if exactly.is_some() { tick + 1 } else { tick };
-        // What was filed before a long pause may be mistaken for what is to come.
         let wheel = &self.map.wheel;
-        let is_known = wheel.is_scrubbing() || !wheel.is_of_an_old_round(bucket);
-        if sweep.is_early() && is_known && due != Due::UNSET && due.tick(tick) > last {
+        let is_to_come = || due != Due::UNSET && due.tick(tick) > last && !wheel.may_be_mistaken(bucket);
+        if sweep.is_early() && is_to_come() {
             // It was taken with others, or before its time: to its place, which may be a finer one now.
             if self.is_to_be_scrubbed(reminder) {
                 done.stale += 1;

@@ -302,3 +302,26 @@ fn entry_has_a_reminder_though_the_hash_of_another_panics() {
     assert_eq!(map.stored_len(), key as usize);
     check(&map);
 }
+
+/// A due from before a pause of more than a year looks like one to come; who superseded it must not count on it.
+#[test]
+fn after_a_long_pause_no_reminder_is_relied_on() {
+    let (map, clock) = manual(Duration::from_millis(50));
+    for _ in 0..50 {
+        map.insert(0, 0);
+        clock.advance(430 * 24 * 3600 * SECOND);
+        (12..22).for_each(|key| drop(map.insert(key, key)));
+        check(&map);
+        clock.advance(Duration::from_millis(50));
+        (0..4).for_each(|key| drop(map.insert(key, key)));
+        check(&map);
+        clock.advance(Duration::from_millis(1));
+        map.insert_with_ttl(1, 1, 300 * 365 * 24 * 3600 * SECOND);
+        check(&map);
+        clock.advance(3600 * SECOND);
+        map.insert(2, 2);
+        while map.purge_expired(64).more {}
+        check(&map);
+        assert_eq!(map.stored_len(), map.len());
+    }
+}

@@ -54,6 +54,8 @@ struct Count {
     round: AtomicUsize,
     /// The slot, counted through all levels, that is scrubbed next.
     next: AtomicUsize,
+    /// The last round that began with the end of a long pause.
+    after_pause: AtomicUsize,
 }
 
 /// So many stale tickets are no reason to scrub.
@@ -85,6 +87,7 @@ impl Wheel {
                 limit: AtomicUsize::new(FEW),
                 round: AtomicUsize::new(0),
                 next: AtomicUsize::new(0),
+                after_pause: AtomicUsize::new(0),
             }),
         }
     }
@@ -92,19 +95,30 @@ impl Wheel {
     /// Announces that this tick has begun.
     #[inline]
     pub(crate) fn turn_to(&self, now: u64) {
-        // Relaxed: what depends on the cursor is ordered by fences (W3).
-        if self.turned.cursor.load(Ordering::Relaxed) < now {
+        // Acquire: the round that a long pause ends with; pairs with `turn` (W10). What depends on the cursor else is
+        // ordered by fences (W3).
+        if self.turned.cursor.load(Ordering::Acquire) < now {
             self.turn(now);
         }
     }
 
     #[cold]
     fn turn(&self, now: u64) {
-        let before = self.turned.cursor.fetch_max(now, Ordering::Relaxed);
-        // After so long dues may be mistaken: what was superseded is not relied on, and what seems stale is looked at.
-        if now.saturating_sub(before) > NEAR / 2 {
-            self.count.round.fetch_add(2, Ordering::Relaxed);
+        if now.saturating_sub(self.cursor()) > NEAR / 2 {
+            self.end_pause();
         }
+        // Release: the round (W10).
+        self.turned.cursor.fetch_max(now, Ordering::Release);
+    }
+
+    /// After so long a pause dues may be mistaken for ones to come. All reminders are gone through, and those from before are
+    /// taken for due; what was filed meanwhile relies on nothing that it superseded.
+    #[cold]
+    fn end_pause(&self) {
+        // Before and after: a scrub may end in between.
+        self.count.after_pause.store(self.round() | 1, Ordering::Relaxed);
+        self.scrub();
+        self.count.after_pause.store(self.round() | 1, Ordering::Relaxed);
     }
 
     pub(crate) fn cursor(&self) -> u64 {
@@ -296,7 +310,13 @@ impl Wheel {
         round % 2 == 0 && bucket.round() == round
     }
 
-    /// Whether a reminder was filed before the last scrub or the last long pause.
+    /// Whether a reminder may be from before a long pause, so that its due tells nothing.
+    pub(crate) fn may_be_mistaken(&self, bucket: Bucket) -> bool {
+        let is_after_pause = self.round() == self.count.after_pause.load(Ordering::Relaxed);
+        self.is_of_an_old_round(bucket) && (is_after_pause || !self.is_scrubbing())
+    }
+
+    /// Whether a reminder was filed before the last scrub.
     pub(crate) fn is_of_an_old_round(&self, bucket: Bucket) -> bool {
         bucket.round() != self.round() as u16
     }
