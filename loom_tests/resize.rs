@@ -130,14 +130,14 @@ fn reminder_superseded_before_the_end_of_a_scrub_is_not_relied_on() {
 
 #[test]
 fn reminder_superseded_after_the_end_of_a_scrub_is_not_dropped() {
-    check("scrub/scrub/remind", Some(1), || {
+    check("scrub/scrub/remind", Some(2), || {
         let model = Model::new();
         model.put(1, 4);
         model.map.scrub();
         let threads = [
             super::garbage::spawn(&model.map, |map| map.remind(&2, 2, 0)),
-            super::garbage::spawn(&model.map, |map| map.sweep(2)),
-            super::garbage::spawn(&model.map, |map| map.sweep(2)),
+            super::garbage::spawn(&model.map, |map| map.sweep(1)),
+            super::garbage::spawn(&model.map, |map| map.sweep(1)),
         ];
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         model.end();
@@ -148,7 +148,7 @@ fn reminder_superseded_after_the_end_of_a_scrub_is_not_dropped() {
 fn reminder_scrubbed_while_another_is_filed_again_is_not_relied_on() {
     check("sweep that files again/scrub", Some(2), || {
         let model = Model::new();
-        model.put(1, 4);
+        model.put(1, 5);
         model.put(2, 1);
         model.put(3, 3);
         model.pass(2);
@@ -159,6 +159,23 @@ fn reminder_scrubbed_while_another_is_filed_again_is_not_relied_on() {
                 map.sweep(2);
             },
         );
+        model.end();
+    });
+}
+
+#[test]
+fn superseded_reminder_is_not_relied_on_while_others_scrub() {
+    check("sweep/sweep/scrub", Some(2), || {
+        let model = Model::new();
+        model.put(1, 4);
+        model.put(2, 1);
+        model.pass(2);
+        let threads = [
+            super::garbage::spawn(&model.map, |map| map.sweep(1)),
+            super::garbage::spawn(&model.map, |map| map.sweep(1)),
+        ];
+        model.map.scrub();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         model.end();
     });
 }

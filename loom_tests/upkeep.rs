@@ -96,17 +96,20 @@ fn entry_inserted_while_its_bucket_is_visited_has_a_reminder() {
 
 #[test]
 fn entry_inserted_while_its_bucket_is_swept_twice_has_a_reminder() {
-    check("insert/sweep, sweep", Some(2), || {
+    check("remind/sweep, sweep", Some(4), || {
         let model = Model::new();
         model.put(1, 1);
         model.put(2, 4);
         model.pass(2);
-        model.both(model.putter(3, 1), |map| {
-            map.sweep(ALL);
-            model.pass(2);
-            map.sweep(ALL);
-            None
-        });
+        // A write that has linked its entry.
+        model.both(
+            |map| map.remind(&3, 4, 2),
+            |map| {
+                map.sweep(1);
+                model.pass(2);
+                map.sweep(1);
+            },
+        );
         model.end();
     });
 }
@@ -165,7 +168,7 @@ fn lapsed_value_found_by_get_and_sweep_is_dropped_once() {
 
 #[test]
 fn bucket_swept_by_two_keeps_its_reminder() {
-    check("sweep/sweep of a bucket", Some(2), || {
+    check("sweep/sweep of a bucket", Some(4), || {
         let model = Model::new();
         model.put(1, 3);
         model.put(2, 1);

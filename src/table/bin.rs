@@ -297,8 +297,8 @@ impl<'g, E> BinRef<'g, E> {
 
     #[inline]
     pub(crate) fn due(self) -> u32 {
-        // Acquire: the round that was seen by whoever changed it (W8). For what was linked before, or after, there are
-        // fences.
+        // Acquire: the round that was seen by whoever changed it, also if a mover hands it on to the children (W8). For what
+        // was linked before, or after, there are fences.
         self.bin.due.load(Ordering::Acquire)
     }
 

@@ -20,21 +20,22 @@
 //! works off, as much as its budget allows; the rest stays in the lane, for whoever takes it next.
 
 mod geometry;
+mod lane;
 mod slot;
 
 use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence, fence_after_rmw, thread_number};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(all(test, ttl_loom))]
 pub(crate) use geometry::TICK_BITS;
 pub(crate) use geometry::{Due, start_of, tick_after, tick_at};
 use geometry::{LEVELS, NEAR, Place, REACH, SLOTS, span_bits};
+pub(crate) use lane::Sweep;
+use lane::{LANES, TAKEN, has_list};
 pub(crate) use slot::{Bucket, Reminder};
 use slot::{Level, List, Ticket, existing, free, get_or_make};
-
-const LANES: usize = if cfg!(ttl_loom) { 2 } else { 8 };
 
 pub(crate) struct Wheel {
     turned: CachePadded<Turned>,
@@ -69,8 +70,6 @@ struct Turned {
     /// The time for which the tick to come was last looked into.
     looked_ahead: AtomicU64,
 }
-
-const TAKEN: *mut Ticket = ptr::without_provenance_mut(1);
 
 impl Wheel {
     pub(crate) fn new(now: u64) -> Self {
@@ -213,19 +212,6 @@ impl Wheel {
         self.turned.swept.load(Ordering::Relaxed) < now || self.lanes.iter().any(has_list) || self.is_scrubbing()
     }
 
-    /// A place to work at; none where all are taken, by threads that do this very work.
-    pub(crate) fn sweep(&self) -> Option<Sweep<'_>> {
-        let home = thread_number();
-        (0..LANES).find_map(|n| {
-            let lane = &self.lanes[home.wrapping_add(n) % LANES];
-            let list = take(lane, TAKEN)?;
-            // The cursor before the look at dues; pairs with the fence in `file_again` (W8): whoever relies on a reminder
-            // that is found stale here sees that its time has come.
-            fence_after_rmw();
-            Some(Sweep { wheel: self, lane, list })
-        })
-    }
-
     /// The tick at which there will be something to sweep; one that has passed if there is already.
     pub(crate) fn next_due(&self) -> Option<u64> {
         // Relaxed, all: whoever must not miss a ticket has a fence between its filing and this (R4).
@@ -338,81 +324,6 @@ impl Drop for Wheel {
         }
         // SAFETY: this is the drop.
         self.levels.iter().for_each(|level| unsafe { free(level) });
-    }
-}
-
-/// Whether a lane has tickets that nobody is at work on.
-fn has_list(lane: &AtomicPtr<Ticket>) -> bool {
-    // Relaxed: a hint.
-    let list = lane.load(Ordering::Relaxed);
-    !list.is_null() && list != TAKEN
-}
-
-/// Takes what is in a lane, and leaves `instead`; None if somebody has it.
-fn take(lane: &AtomicPtr<Ticket>, instead: *mut Ticket) -> Option<List> {
-    // Relaxed: the CAS decides.
-    let list = lane.load(Ordering::Relaxed);
-    if list == TAKEN {
-        return None;
-    }
-    // Acquire: the tickets; pairs with the Release in the drop of a `Sweep` (W5). A list of which the first ticket was worked
-    // off and came back to the same address is as good.
-    lane.compare_exchange(list, instead, Ordering::Acquire, Ordering::Relaxed).ok()?;
-    // SAFETY: whoever takes a list out of a lane owns it.
-    Some(unsafe { List::from_raw(list) })
-}
-
-/// One thread's work on what is due; what it leaves goes back to the lane when this is dropped.
-pub(crate) struct Sweep<'w> {
-    wheel: &'w Wheel,
-    lane: &'w AtomicPtr<Ticket>,
-    list: List,
-}
-
-impl Sweep<'_> {
-    /// The next reminder of which the time has come; `exactly` at a time, also one whose slot is not yet due.
-    pub(crate) fn next(&mut self, exactly: Option<u64>) -> Option<Reminder> {
-        if self.list.is_empty() {
-            self.list = self.refill(exactly);
-        }
-        let ticket = self.list.pop()?;
-        // Relaxed: a statistic.
-        self.wheel.count.len.fetch_sub(1, Ordering::Relaxed);
-        Some(ticket.reminder)
-    }
-
-    fn refill(&self, exactly: Option<u64>) -> List {
-        // What others have left comes before what nobody has claimed.
-        for lane in self.wheel.lanes.iter().filter(|lane| has_list(lane)) {
-            if let Some(list) = take(lane, ptr::null_mut()).filter(|list| !list.is_empty()) {
-                return list;
-            }
-        }
-        let mut list = self.wheel.claim();
-        if let Some(nanos) = exactly.filter(|_| list.is_empty()) {
-            list = self.wheel.claim_early(nanos);
-        }
-        if list.is_empty() { self.wheel.claim_stale() } else { list }
-    }
-
-    /// Whether the last reminder may have been taken before its time.
-    pub(crate) fn is_early(&self) -> bool {
-        self.list.is_early()
-    }
-
-    /// Adds a reminder to what is to be worked off.
-    pub(crate) fn push(&mut self, reminder: Reminder) {
-        // Relaxed: a statistic.
-        self.wheel.count.len.fetch_add(1, Ordering::Relaxed);
-        self.list.push(Ticket::new(reminder));
-    }
-}
-
-impl Drop for Sweep<'_> {
-    fn drop(&mut self) {
-        let list = std::mem::take(&mut self.list).into_raw();
-        // Release: the tickets (W5).
-        self.lane.store(list, Ordering::Release);
     }
 }
 

@@ -1,0 +1,106 @@
+//! Lanes: lists of tickets that were taken and not worked off, each in the hands of one thread at a time.
+//!
+//! Whoever sweeps takes a lane by a swap, works on its list alone, and leaves the rest there. No step waits: a lane that is taken is
+//! passed over, and where all are, others do this very work. A thread that stops with a lane in hand keeps its reminders
+//! from the others, and nothing else.
+
+use std::ptr;
+
+use super::Wheel;
+use super::slot::{List, Reminder, Ticket};
+use crate::sync::{AtomicPtr, Ordering, fence_after_rmw, thread_number};
+
+pub(super) const LANES: usize = if cfg!(ttl_loom) { 2 } else { 8 };
+
+/// What a lane holds while it is in somebody's hands.
+pub(super) const TAKEN: *mut Ticket = ptr::without_provenance_mut(1);
+
+/// Whether a lane has tickets that nobody is at work on.
+pub(super) fn has_list(lane: &AtomicPtr<Ticket>) -> bool {
+    // Relaxed: a hint.
+    let list = lane.load(Ordering::Relaxed);
+    !list.is_null() && list != TAKEN
+}
+
+/// Takes what is in a lane, and leaves `instead`; None if somebody has it.
+fn take(lane: &AtomicPtr<Ticket>, instead: *mut Ticket) -> Option<List> {
+    // Relaxed: the CAS decides.
+    let list = lane.load(Ordering::Relaxed);
+    if list == TAKEN {
+        return None;
+    }
+    // Acquire: the tickets; pairs with the Release in the drop of a `Sweep` (W5). A list of which the first ticket was worked
+    // off and came back to the same address is as good.
+    lane.compare_exchange(list, instead, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    // SAFETY: whoever takes a list out of a lane owns it.
+    Some(unsafe { List::from_raw(list) })
+}
+
+impl Wheel {
+    /// A place to work at; none where all are taken, by threads that do this very work.
+    pub(crate) fn sweep(&self) -> Option<Sweep<'_>> {
+        let home = thread_number();
+        (0..LANES).find_map(|n| {
+            let lane = &self.lanes[home.wrapping_add(n) % LANES];
+            let list = take(lane, TAKEN)?;
+            // The cursor before the look at dues; pairs with the fence in `file_again` (W8): whoever relies on a reminder
+            // that is found stale here sees that its time has come.
+            fence_after_rmw();
+            Some(Sweep { wheel: self, lane, list })
+        })
+    }
+}
+
+/// One thread's work on what is due; what it leaves goes back to the lane when this is dropped.
+pub(crate) struct Sweep<'w> {
+    wheel: &'w Wheel,
+    lane: &'w AtomicPtr<Ticket>,
+    list: List,
+}
+
+impl Sweep<'_> {
+    /// The next reminder of which the time has come; `exactly` at a time, also one whose slot is not yet due.
+    pub(crate) fn next(&mut self, exactly: Option<u64>) -> Option<Reminder> {
+        if self.list.is_empty() {
+            self.list = self.refill(exactly);
+        }
+        let ticket = self.list.pop()?;
+        // Relaxed: a statistic.
+        self.wheel.count.len.fetch_sub(1, Ordering::Relaxed);
+        Some(ticket.reminder)
+    }
+
+    fn refill(&self, exactly: Option<u64>) -> List {
+        // What others have left comes before what nobody has claimed.
+        for lane in self.wheel.lanes.iter().filter(|lane| has_list(lane)) {
+            if let Some(list) = take(lane, ptr::null_mut()).filter(|list| !list.is_empty()) {
+                return list;
+            }
+        }
+        let mut list = self.wheel.claim();
+        if let Some(nanos) = exactly.filter(|_| list.is_empty()) {
+            list = self.wheel.claim_early(nanos);
+        }
+        if list.is_empty() { self.wheel.claim_stale() } else { list }
+    }
+
+    /// Whether the last reminder may have been taken before its time.
+    pub(crate) fn is_early(&self) -> bool {
+        self.list.is_early()
+    }
+
+    /// Adds a reminder to what is to be worked off.
+    pub(crate) fn push(&mut self, reminder: Reminder) {
+        // Relaxed: a statistic.
+        self.wheel.count.len.fetch_add(1, Ordering::Relaxed);
+        self.list.push(Ticket::new(reminder));
+    }
+}
+
+impl Drop for Sweep<'_> {
+    fn drop(&mut self) {
+        let list = std::mem::take(&mut self.list).into_raw();
+        // Release: the tickets (W5).
+        self.lane.store(list, Ordering::Release);
+    }
+}
