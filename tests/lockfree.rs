@@ -3,51 +3,13 @@
 
 mod common;
 
-use std::cell::RefCell;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 
+use common::gate::{Event, Gate, Site, gated, pass};
 use common::{Collide, Identity, scaled, tiny_map};
 use ttlwheel::{Inserted, TtlMap};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Site {
-    Hash,
-    Eq,
-    Drop,
-}
-
-/// Stops its thread at the n-th call of a site, and tells so, until it is released.
-struct Gate {
-    site: Site,
-    calls_left: u64,
-    tell: Sender<Event>,
-    release: Receiver<()>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Event {
-    Stopped,
-    Done,
-}
-
-thread_local! {
-    static GATE: RefCell<Option<Gate>> = const { RefCell::new(None) };
-}
-
-/// Called at each site.
-fn pass(site: Site) {
-    let gate = GATE.with_borrow_mut(|gate| {
-        let armed = gate.as_mut().filter(|gate| gate.site == site)?;
-        armed.calls_left -= 1;
-        if armed.calls_left == 0 { gate.take() } else { None }
-    });
-    if let Some(gate) = gate {
-        gate.tell.send(Event::Stopped).expect("the test waits for it");
-        gate.release.recv().expect("the test releases it");
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Key(u64);
@@ -123,14 +85,12 @@ fn stop_at<S: BuildHasher + Sync + Send>(map: &Map<S>, present: u64, verb: Verb,
         let ((tell, told), (free, release)) = (channel(), channel());
         scope.spawn(move || {
             let done = tell.clone();
-            GATE.set(Some(Gate { site, calls_left: n, tell, release }));
-            match verb {
+            gated(Gate { site, calls_left: n, tell, release }, || match verb {
                 Verb::Insert => drop(map.insert(Key(SHARED), Value(STOPPED))),
                 Verb::Remove => drop(map.remove(&Key(SHARED))),
                 Verb::Get => drop(map.get(&Key(SHARED))),
                 Verb::Clear => map.clear(),
-            }
-            GATE.set(None);
+            });
             // Nobody listens any more if it was stopped once.
             let _ = done.send(Event::Done);
         });
@@ -198,10 +158,9 @@ fn a_thread_stopped_in_drop_stops_no_other() {
         let (tell, told) = channel();
         scope.spawn(move || {
             let done = tell.clone();
-            GATE.set(Some(Gate { site: Site::Drop, calls_left: 1, tell, release }));
             // Sooner or later one of these frees a replaced value, or has a value of its own to drop.
-            (0..50_000).for_each(|round| drop(map.insert(Key(round % 8), Value(round))));
-            GATE.set(None);
+            let overwrite = || (0..50_000).for_each(|round| drop(map.insert(Key(round % 8), Value(round))));
+            gated(Gate { site: Site::Drop, calls_left: 1, tell, release }, overwrite);
             let _ = done.send(Event::Done);
         });
         if told.recv().expect("the thread tells") == Event::Stopped {

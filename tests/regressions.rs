@@ -6,63 +6,30 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use common::fuse::{Fuse, Site as Spark, When};
+use common::gate::{Event, Gate, Site, gated, pass};
 use common::{Counted, Identity, manual_map, purge_all, serial, tally, tiny_map};
 use ttlwheel::{Inserted, TtlMap};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Site {
-    Hash,
-    Eq,
-}
-
-/// Stops its thread at the n-th call of a site, and tells so, until it is released.
-struct Gate {
-    site: Site,
-    calls_left: u64,
-    tell: Sender<()>,
-    release: Receiver<()>,
-}
-
 thread_local! {
-    static GATE: RefCell<Option<Gate>> = const { RefCell::new(None) };
     static HASHES: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Called at each site.
-fn pass(site: Site) {
-    let gate = GATE.with_borrow_mut(|gate| {
-        let armed = gate.as_mut().filter(|gate| gate.site == site)?;
-        armed.calls_left -= 1;
-        if armed.calls_left == 0 { gate.take() } else { None }
-    });
-    if let Some(gate) = gate {
-        gate.tell.send(()).expect("the test waits for it");
-        // An error: the test has failed, and this thread goes on to its end.
-        let _ = gate.release.recv();
-    }
 }
 
 /// Runs `work` on a thread that stops at the n-th call of a site, and `meanwhile` while it stands there.
 fn stopped_at<R: Send>((site, n): (Site, u64), work: impl FnOnce() -> R + Send, meanwhile: impl FnOnce()) -> R {
     thread::scope(|scope| {
         let ((tell, told), (free, release)) = (channel(), channel());
-        let stopped = scope.spawn(move || {
-            GATE.set(Some(Gate { site, calls_left: n, tell, release }));
-            let result = work();
-            GATE.set(None);
-            result
-        });
-        told.recv().expect("the thread stops");
+        let stopped = scope.spawn(move || gated(Gate { site, calls_left: n, tell, release }, work));
+        assert_eq!(told.recv(), Ok(Event::Stopped));
         meanwhile();
         free.send(()).expect("the thread waits");
         stopped.join().expect("the stopped thread ends well")

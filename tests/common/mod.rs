@@ -3,6 +3,7 @@
 
 pub mod counted;
 pub mod fuse;
+pub mod gate;
 pub mod history;
 pub mod record;
 pub mod tasks;
