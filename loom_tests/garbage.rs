@@ -131,10 +131,10 @@ fn what_is_spilt_is_freed_once() {
         let other = Arc::clone(&garbage);
         // One shard only: who finds it taken spills, and who collects takes that up.
         let thread = loom::thread::spawn(move || {
-            free_all(other.exchange(std::ptr::with_exposed_provenance_mut(theirs), &pin()));
+            free_all(other.exchange(std::ptr::with_exposed_provenance_mut(theirs), &pin(), &mut false));
             free_all(other.collect(&pin()));
         });
-        free_all(garbage.exchange(mine, &pin()));
+        free_all(garbage.exchange(mine, &pin(), &mut false));
         thread.join().unwrap();
         let Ok(mut garbage) = Arc::try_unwrap(garbage) else { unreachable!() };
         // SAFETY: made of such boxes, and each is handed out once, which the census checks.

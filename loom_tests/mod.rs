@@ -244,7 +244,7 @@ impl Bare {
             return self.retired.lock().unwrap().push(thing.expose_provenance());
         };
         // SAFETY: handed out once, after its grace period.
-        garbage.exchange(thing, &pin()).into_iter().for_each(|thing| unsafe { free(thing) });
+        garbage.exchange(thing, &pin(), &mut false).into_iter().for_each(|thing| unsafe { free(thing) });
     }
 
     /// Unlinks what a walk over the table meets of a key, as a purge does.

@@ -23,6 +23,7 @@ const OVER: u64 = 5;
 /// A map of which a reaper sees nothing but this.
 struct Target {
     due: AtomicU64,
+    retired: AtomicU64,
     alarm: Alarm,
     /// Read by every look at the target.
     looked_at: [UnsafeCell<()>; 2],
@@ -37,8 +38,8 @@ unsafe impl Sync for Target {}
 impl Target {
     fn new(due: u64) -> Arc<Self> {
         let swept = Signal::default();
-        let (due, guard) = (AtomicU64::new(due), Mutex::new(None));
-        Arc::new(Target { due, alarm: Alarm::default(), looked_at: Default::default(), guard, swept })
+        let (due, retired, guard) = (AtomicU64::new(due), AtomicU64::new(0), Mutex::new(None));
+        Arc::new(Target { due, retired, alarm: Alarm::default(), looked_at: Default::default(), guard, swept })
     }
 
     fn look(&self) {
@@ -66,6 +67,13 @@ impl Target {
         fence(Ordering::SeqCst);
         self.alarm.note(at, &guard);
     }
+
+    /// What a write does that retires the first thing to wait.
+    fn retire(&self) {
+        let guard = pin();
+        self.retired.store(1, Ordering::Relaxed);
+        self.alarm.note_retired(&guard);
+    }
 }
 
 impl Drop for Target {
@@ -78,15 +86,17 @@ impl Watched for Target {
     fn sweep(&self, _budget: usize) -> Swept {
         self.look();
         self.due.store(NEVER, Ordering::Relaxed);
+        self.retired.store(0, Ordering::Relaxed);
         drop(self.take_guard());
         self.swept.give();
-        Swept { retired: 1, freed: true, panics: 0, more: false, held: false }
+        Swept { retired: 1, freed: true, panics: 0, more: false }
     }
 
     fn due(&self) -> Due {
         self.look();
         let at = self.due.load(Ordering::Relaxed);
-        Due { at, wait: if at == NEVER { Wait::Alarm } else { Wait::Over } }
+        let unfreed = self.retired.load(Ordering::Relaxed) > 0;
+        Due { at, wait: if at == NEVER { Wait::Alarm } else { Wait::Over }, unfreed }
     }
 
     fn alarm(&self) -> &Alarm {
@@ -209,6 +219,18 @@ fn nearer_deadline_is_not_slept_through() {
         let target = Target::new(NEVER);
         let reaper = reaper_of(&target);
         target.file(OVER);
+        target.swept.wait();
+        drop(reaper);
+        target.assert_alone();
+    });
+}
+
+#[test]
+fn what_was_retired_is_not_slept_through() {
+    check("retire/thread falls asleep", Some(4), || {
+        let target = Target::new(NEVER);
+        let reaper = reaper_of(&target);
+        target.retire();
         target.swept.wait();
         drop(reaper);
         target.assert_alone();

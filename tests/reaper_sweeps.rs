@@ -86,8 +86,9 @@ fn each_time_the_clock_is_moved_it_sweeps_what_is_due() {
 #[test]
 fn an_idle_map_costs_no_wake_up() {
     let (idle, busy) = (reaper(), reaper());
-    let quiet = Arc::new(TtlMap::new(Duration::from_secs(3600)));
-    let empty: Arc<TtlMap<u64, u64>> = Arc::new(TtlMap::new(Duration::from_secs(3600)));
+    let hour = Duration::from_secs(3600);
+    let quiet = Arc::new(TtlMap::builder().time_to_live(hour).initial_capacity(1000).build());
+    let empty: Arc<TtlMap<u64, u64>> = Arc::new(TtlMap::new(hour));
     idle.watch(&quiet).unwrap();
     idle.watch(&empty).unwrap();
     (0..100).for_each(|key| drop(quiet.insert(key, key)));
@@ -101,13 +102,33 @@ fn an_idle_map_costs_no_wake_up() {
         clock.advance(LATE);
         settle(&map);
         // Longer deadlines than the one that it sleeps for.
-        quiet.insert(n, n);
+        quiet.insert(100 + n, n);
         if n == 20 {
             passes = Some(idle.report().passes);
         }
     }
     assert_eq!(Some(idle.report().passes), passes);
     assert!(passes < Some(10), "{passes:?}");
+}
+
+#[test]
+fn what_was_removed_by_hand_is_freed_with_nobody_there() {
+    let (reaper, busy) = (reaper(), reaper());
+    let map = Arc::new(TtlMap::builder().build());
+    reaper.watch(&map).unwrap();
+    let (other, clock) = self::map();
+    busy.watch(&other).unwrap();
+    for round in 0..scaled(3, 30) {
+        // While another has come and gone a few times: this one sleeps.
+        for n in 0..5 {
+            other.insert(n, n);
+            clock.advance(LATE);
+            settle(&other);
+        }
+        (0..1 + round % 3).for_each(|key| drop(map.insert(key, key)));
+        (0..1 + round % 3).for_each(|key| drop(map.remove(&key)));
+        settle(&map);
+    }
 }
 
 #[test]
@@ -189,7 +210,7 @@ fn inserts_race_the_sweep_and_nothing_stays() {
     let (map, clock) = map();
     let reaper = Reaper::builder().name(unique_name()).interval(Duration::ZERO).budget(8).spawn().unwrap();
     reaper.watch(&map).unwrap();
-    for round in 0..scaled(20, 200) {
+    for round in 0..scaled(20, 60) {
         race(3, |n| {
             (0..200).for_each(|key| match n {
                 2 => clock.advance(TTL / 100),

@@ -84,34 +84,47 @@ impl Garbage {
         Garbage { shards: AtomicPtr::new(ptr::null_mut()), spill: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Takes a thing that nobody who pins from now on can reach; hands out a few that nobody can reach any more.
+    /// Takes a thing that nobody who pins from now on can reach; hands out a few that nobody can reach any more, and says
+    /// whether nothing else waited where it is kept.
     #[inline]
-    pub(crate) fn exchange(&self, thing: Retired, guard: &Guard) -> Free {
-        self.retire_then(thing, guard, |taken| taken.hand_out(guard))
+    pub(crate) fn exchange(&self, thing: Retired, guard: &Guard, is_first: &mut bool) -> Free {
+        self.retire_then(thing, guard, is_first, |taken| taken.hand_out(guard))
     }
 
-    /// Takes a thing that nobody who pins from now on can reach.
-    pub(crate) fn retire(&self, thing: Retired, guard: &Guard) {
-        self.retire_then(thing, guard, |taken| drop(taken));
+    /// Takes a thing that nobody who pins from now on can reach; says whether nothing else waited where it is kept.
+    pub(crate) fn retire(&self, thing: Retired, guard: &Guard) -> bool {
+        let mut is_first = false;
+        self.retire_then(thing, guard, &mut is_first, |taken| drop(taken));
+        is_first
     }
 
     /// As [`Garbage::retire`], for something so large that it must not wait for a batch to be full.
-    pub(crate) fn retire_large(&self, thing: Retired, guard: &Guard) {
-        self.retire_then(thing, guard, |mut taken| taken.bag().seal(guard));
+    pub(crate) fn retire_large(&self, thing: Retired, guard: &Guard) -> bool {
+        let mut is_first = false;
+        self.retire_then(thing, guard, &mut is_first, |mut taken| taken.bag().seal(guard));
+        is_first
     }
 
     #[inline]
-    fn retire_then<R: Default>(&self, thing: Retired, guard: &Guard, then: impl FnOnce(Taken<'_>) -> R) -> R {
+    fn retire_then<R: Default>(
+        &self,
+        thing: Retired,
+        guard: &Guard,
+        is_first: &mut bool,
+        then: impl FnOnce(Taken<'_>) -> R,
+    ) -> R {
         let shards = self.shards();
         let home = thread_number();
         // Each shard once: what is taken is passed over, not waited for.
         for n in 0..shards.len() {
             let shard = &shards[home.wrapping_add(n) % shards.len()];
             if let Some(mut taken) = shard.take() {
+                *is_first = taken.bag().lens().1 == 0;
                 taken.bag().push(thing, guard);
                 return then(taken);
             }
         }
+        *is_first = true;
         self.spill(thing);
         R::default()
     }
@@ -166,6 +179,12 @@ impl Garbage {
     pub(crate) fn len(&self) -> usize {
         // Relaxed: a statistic.
         self.existing().map_or(0, |shards| shards.iter().map(|shard| shard.len.load(Ordering::Relaxed)).sum())
+    }
+
+    /// Whether nothing waits to be freed. What was retired before a SeqCst fence is seen behind another that follows it.
+    pub(crate) fn is_empty(&self) -> bool {
+        // Relaxed: behind fences, where it matters (R4).
+        self.spill.load(Ordering::Relaxed).is_null() && self.len() == 0
     }
 
     /// Hands all that is left to `free`, which must not unwind.

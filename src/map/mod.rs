@@ -212,8 +212,8 @@ where
         self.find_near(hash, found, |entry| key.equivalent(&entry.key), now, guard)
     }
 
-    /// The rest of the story for an entry that has lapsed, or is about to. What has lapsed is absent from now on; its
-    /// bucket's reminder sees to its memory.
+    /// The rest of the story for an entry that has lapsed, or is about to. What has lapsed leaves: a write that had judged
+    /// it live must not replace it once it was reported absent.
     #[cold]
     fn find_near<'g>(
         &self,
@@ -223,16 +223,20 @@ where
         now: &Now<'_>,
         guard: &'g Guard,
     ) -> Option<(&'g Entry<K, V>, u64)> {
+        let upkeep = Upkeep { map: self, guard };
         loop {
             if let Some(deadline) = judge(found, now) {
                 return Some((found, deadline));
             }
             // The clock may have been read after the find: another value may stand there since, and it is live.
-            let there = self.table.find(hash, &mut is, guard)?.entry();
-            if std::ptr::eq(there, found) {
+            let there = self.table.find_mut(hash, &mut is, &upkeep, guard)?;
+            if !std::ptr::eq(there.entry(), found) {
+                found = there.entry();
+            } else if there.unlink() {
+                // SAFETY: unlinked by this very call.
+                unsafe { self.retire(there.as_ptr(), guard) };
                 return None;
             }
-            found = there;
         }
     }
 

@@ -74,10 +74,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         loop {
             let bin = self.map.table.locate(hash, self, self.guard);
             self.lower(bin, Due(bin.due()), tick, now);
-            // Our change of the due before the look whether the bin is frozen; pairs with the fence of whoever moves
-            // it (W6).
-            fence_after_rmw();
-            if !bin.is_frozen() {
+            if !self.is_moving(bin) {
                 break;
             }
         }
@@ -198,9 +195,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             Some(deadline) => self.file_again(bin, deadline, (bucket, superseded), tick),
             None => false,
         };
-        // What others did to the due since may have been missed by whoever moves the bin (W6).
-        fence_after_rmw();
-        if !is_settled || bin.is_frozen() {
+        if !is_settled || self.is_moving(bin) {
             // Once more, here or where it has moved, as one of the reminders that the budget is for.
             sweep.push(Reminder { bucket: wheel.bucket(bin.number()), due: Due::UNSET, superseded: Due::NONE });
         }
@@ -211,10 +206,9 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         }
     }
 
-    /// Whether a due that was seen may not be the one that the bin's children have inherited: it was changed since, and
-    /// only one of them may know.
+    /// Whether the due, as it was seen or changed just now, may not be the one that the bin's children have inherited.
     fn is_moving(&self, bin: BinRef<'_, Entry<K, V>>) -> bool {
-        // The look at the due before that whether the bin is frozen; pairs with the fence of whoever moves it (W6).
+        // The due before the look whether the bin is frozen; pairs with the fence of whoever moves it (W6).
         fence_after_rmw();
         bin.is_frozen()
     }

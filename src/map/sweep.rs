@@ -55,11 +55,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
     }
 
     fn retire_tail(&self, tail: *mut Tail<Entry<K, V>>) {
-        self.map.garbage.retire(tagged(tail, TAIL), self.guard);
+        let is_first = self.map.garbage.retire(tagged(tail, TAIL), self.guard);
+        self.map.note_retired(is_first, self.guard);
     }
 
     fn retire_array(&self, array: *mut Array<Entry<K, V>>) {
-        self.map.garbage.retire_large(tagged(array, ARRAY), self.guard);
+        let is_first = self.map.garbage.retire_large(tagged(array, ARRAY), self.guard);
+        self.map.note_retired(is_first, self.guard);
         // Half the buckets need half the reminders.
         if self.map.wheel.len() > FEW {
             self.map.wheel.scrub();
@@ -86,11 +88,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// and a copy of the word in a moved bin's frozen line is found only by threads that came to that bin before it
     /// moved. They, and all who hold a reference, were pinned before this call, which is what the grace period waits for.
     pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>, now: &Now<'_>) {
-        let entry = tagged(entry, ENTRY);
         if is_freeing() {
-            self.map.garbage.retire(entry, self.guard);
+            // SAFETY: as the caller says.
+            unsafe { self.map.retire(entry, self.guard) };
         } else {
-            self.map.free(|garbage| garbage.exchange(entry, self.guard));
+            let mut is_first = false;
+            self.map.free(|garbage| garbage.exchange(tagged(entry, ENTRY), self.guard, &mut is_first));
+            self.map.note_retired(is_first, self.guard);
         }
         self.step();
         self.sweep_some(now);
@@ -168,7 +172,16 @@ impl<K, V, S> TtlMap<K, V, S> {
     ///
     /// As for [`Upkeep::pay_and_retire`].
     pub(super) unsafe fn retire(&self, entry: *mut Entry<K, V>, guard: &Guard) {
-        self.garbage.retire(tagged(entry, ENTRY), guard);
+        let is_first = self.garbage.retire(tagged(entry, ENTRY), guard);
+        self.note_retired(is_first, guard);
+    }
+
+    /// Tells the reapers of what was retired where nothing had waited.
+    #[inline]
+    fn note_retired(&self, is_first: bool, guard: &Guard) {
+        if is_first {
+            self.alarm.note_retired(guard);
+        }
     }
 
     /// Frees what `of` hands out; returns how much. Does nothing inside a destructor that such a call runs: what that

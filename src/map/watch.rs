@@ -21,13 +21,12 @@ where
         let mut purged = None;
         let panics = contain(|| purged = Some(self.sweep_due(budget)));
         let (retired, more) = purged.map_or((0, true), |purged| (purged.removed, purged.more));
-        let held = self.retired_len();
-        Swept { retired, freed: held < before + retired, panics, more, held: held > 0 }
+        Swept { retired, freed: self.retired_len() < before + retired, panics, more }
     }
 
     fn due(&self) -> Due {
         let at = self.wheel.next_due().map_or(NEVER, start_of);
-        Due { at, wait: self.clock.wait_until(at) }
+        Due { at, wait: self.clock.wait_until(at), unfreed: !self.garbage.is_empty() }
     }
 
     fn alarm(&self) -> &Alarm {

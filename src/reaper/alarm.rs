@@ -76,6 +76,17 @@ impl Alarm {
         }
     }
 
+    /// Takes note of something that was retired just now, and waits to be freed.
+    #[cold]
+    pub(crate) fn note_retired(&self, guard: &Guard) {
+        // SeqCst fence: what waits before the look at who sleeps; pairs with the one in `fall_asleep` (R4).
+        fence(Ordering::SeqCst);
+        // Relaxed: mostly null; behind the fence.
+        if !self.watched.load(Ordering::Relaxed).is_null() {
+            self.ring_if(|_| true, guard);
+        }
+    }
+
     /// Takes note of the time that a clock has come to.
     pub(crate) fn reached(&self, now: u64) {
         // SeqCst fence: the time before the look at who sleeps; pairs with the one in `fall_asleep` (R4).

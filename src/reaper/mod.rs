@@ -7,9 +7,10 @@
 //! ```
 //!
 //! The thread holds every map weakly, so it keeps none alive, and nothing that it needs is owned by the guard, so a
-//! guard that is forgotten keeps no thread alive. What is rung for: a stop, a new watch, a map's drop, and a deadline
-//! nearer than the one for which the thread sleeps. Locks are taken by guards and threads of reapers only; an insert
-//! that files a deadline reads a few atomics, and at most unparks the thread.
+//! guard that is forgotten keeps no thread alive. What is rung for: a stop, a new watch, a map's drop, a deadline
+//! nearer than the one for which the thread sleeps, and something retired where nothing waited to be freed. Locks are
+//! taken by guards and threads of reapers only; an insert that files a deadline reads a few atomics, and at most unparks
+//! the thread.
 //!
 //! A reaper knows maps as [`Watched`] and clocks as [`Driven`]. It is not generic.
 
@@ -56,14 +57,14 @@ pub(crate) struct Swept {
     pub(crate) panics: u64,
     /// More is overdue.
     pub(crate) more: bool,
-    /// Some memory could not be freed yet, for readers.
-    pub(crate) held: bool,
 }
 
 /// When a map has something to do: the time on its own clock, and how long that is.
 pub(crate) struct Due {
     pub(crate) at: u64,
     pub(crate) wait: Wait,
+    /// Something retired waits to be freed.
+    pub(crate) unfreed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,9 @@ pub(crate) enum Candidate {
 /// **What it costs.** The thread sleeps until the earliest deadline of all that it watches. It wakes at no fixed rate,
 /// and for an idle map not at all. When it wakes it looks through all the maps, some 100 ns each, and sweeps those
 /// that have something overdue, a [`budget`](ReaperBuilder::budget) at a time. An insert whose deadline is nearer than
-/// the one that the thread sleeps for unparks it; no map operation ever waits for a reaper.
+/// the one that the thread sleeps for unparks it; no map operation ever waits for a reaper. What writes replace or remove
+/// they also free; what they leave, as nobody writes any more, the thread frees some 32 ms later, or when the last reader
+/// lets go of it.
 ///
 /// **When it ends.** [`close`](Reaper::close) and `Drop` stop the thread and wait for its end. They wait for a destructor
 /// of yours that it may be running, so hold no lock then that such a destructor takes. On the thread of any reaper (in

@@ -14,9 +14,11 @@ use super::{Candidate, Driven, Shared, Wait, Watched};
 use crate::sync::{Arc, Ordering, Weak, lock, reaping, thread};
 use crate::unwind::contain;
 
-/// How soon memory that a reader holds up is looked at again; twice as late each time that nothing could be done, to at
-/// most [`LAST_RETRY`].
+/// How soon memory that a reader holds up is looked at again; twice as late each time that nothing is overdue, up to
+/// [`NEXT_RETRY`] if some was freed, and to [`LAST_RETRY`] if none was.
 const FIRST_RETRY: Duration = Duration::from_millis(1);
+/// How soon memory is looked at that a write retired: the next writes may free it till then.
+const NEXT_RETRY: Duration = Duration::from_millis(32);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
@@ -181,11 +183,20 @@ impl Worker {
         // A model's time is always come.
         let retry = entry.retry.is_some_and(|(at, _)| cfg!(ttl_loom) || at <= Instant::now());
         let budget = self.shared.settings.budget;
-        let looked = self.with(&entry.map, |map| (retry || map.due().wait == Wait::Over).then(|| map.sweep(budget)));
+        let looked = self.with(&entry.map, |map| {
+            let due = map.due();
+            let swept = (retry || due.wait == Wait::Over).then(|| map.sweep(budget));
+            (if swept.is_some() { map.due().unfreed } else { due.unfreed }, swept)
+        });
         match looked {
             None => Look::Gone,
-            Some(None) => Look::Done,
-            Some(Some(swept)) => {
+            Some((unfreed, None)) => {
+                if unfreed {
+                    self.maps[n].retry.get_or_insert_with(|| (Instant::now() + NEXT_RETRY, FIRST_RETRY));
+                }
+                Look::Done
+            }
+            Some((unfreed, Some(swept))) => {
                 // Relaxed: a count.
                 self.shared.retired.fetch_add(swept.retired as u64, Ordering::Relaxed);
                 self.count_panics(swept.panics);
@@ -194,10 +205,12 @@ impl Worker {
                 // Where the user's code panics, trying again at once might never end.
                 let stuck = swept.more && swept.panics > 0;
                 let later = match self.maps[n].retry {
-                    Some((_, after)) if swept.retired == 0 && !swept.freed => (after * 2).min(LAST_RETRY),
+                    Some((_, after)) if swept.retired == 0 => {
+                        (after * 2).min(if swept.freed { NEXT_RETRY } else { LAST_RETRY })
+                    }
                     _ => FIRST_RETRY,
                 };
-                self.maps[n].retry = (stuck || swept.held).then(|| (Instant::now() + later, later));
+                self.maps[n].retry = (stuck || unfreed).then(|| (Instant::now() + later, later));
                 if swept.more && !stuck { Look::More } else { Look::Done }
             }
         }
@@ -234,7 +247,8 @@ impl Worker {
             // A map that has gone has rung.
             let due = self.with(&entry.map, |map| map.due());
             due.is_some_and(|due| {
-                entry.watch.is_later_than(due.at) || (due.wait == Wait::Over && entry.retry.is_none())
+                let is_new = due.wait == Wait::Over || due.unfreed;
+                entry.watch.is_later_than(due.at) || (is_new && entry.retry.is_none())
             })
         })
     }
