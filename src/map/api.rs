@@ -220,6 +220,23 @@ where
         pinned.find_hashed(key, hash).is_some()
     }
 
+    /// Gets many values at once, in the order of the keys, and hands each to `each` with its key; see
+    /// [`Pinned::get_many`].
+    ///
+    /// ```
+    /// let map = ttlwheel::TtlMap::new(std::time::Duration::from_secs(60));
+    /// (0..100).for_each(|n| drop(map.insert(n, n * n)));
+    /// let mut sum = 0;
+    /// map.get_many(&[3, 300, 4], |_, value| sum += value.unwrap_or(&0));
+    /// assert_eq!(sum, 25);
+    /// ```
+    pub fn get_many<'k, Q>(&self, keys: impl IntoIterator<Item = &'k Q>, mut each: impl FnMut(&'k Q, Option<&V>))
+    where
+        Q: Hash + Equivalent<K> + ?Sized + 'k,
+    {
+        self.pin().get_many(keys, |key, value| each(key, value));
+    }
+
     /// Inserts a value that lives for the map's time to live; see [`Pinned::insert`].
     ///
     /// ```

@@ -2,6 +2,7 @@
 //! the others.
 
 mod api;
+mod batch;
 mod builder;
 #[cfg(test)]
 pub(crate) mod check;

@@ -130,6 +130,27 @@ where
         self.find(key).is_some()
     }
 
+    /// Gets many values at once, in the order of the keys, and hands each to `each` with its key: None if it is absent.
+    ///
+    /// Where a map is larger than the caches this takes a fraction of the time of as many gets: what they wait for is
+    /// fetched for all of them together, some thirty at a time. All are judged at one reading of the clock, the pin's; each
+    /// is linearizable, the batch is not one operation. `each` may use the map.
+    ///
+    /// ```
+    /// let map = ttlwheel::TtlMap::new(std::time::Duration::from_secs(60));
+    /// (0..100).for_each(|n| drop(map.insert(n, n * n)));
+    /// let mut found = Vec::new();
+    /// let pinned = map.pin();
+    /// pinned.get_many(&[3, 300, 4], |_, value| found.push(value.copied()));
+    /// assert_eq!(found, [Some(9), None, Some(16)]);
+    /// ```
+    pub fn get_many<'p, 'k, Q>(&'p self, keys: impl IntoIterator<Item = &'k Q>, each: impl FnMut(&'k Q, Option<&'p V>))
+    where
+        Q: Hash + Equivalent<K> + ?Sized + 'k,
+    {
+        self.map.find_many(keys, &self.now, &self.guard, each);
+    }
+
     /// Inserts a value that lives for the map's time to live.
     ///
     /// If the key is there, key and value are replaced by the new ones; the old value stays readable while this pin

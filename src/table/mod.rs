@@ -107,6 +107,13 @@ impl<E> Table<E> {
         prefetch(self.current(guard).bin_of(hash).bin);
     }
 
+    /// Has the entry fetched that a key of this hash is compared with first, once its bin is there.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, hash: u64, guard: &Guard) {
+        let array = self.current(guard);
+        array.bin_of(hash).prefetch_entry(array.tag(hash));
+    }
+
     /// Finds the entry of this hash that `is` says yes to, if that is plain at the first look.
     #[inline(always)]
     pub(crate) fn glance<'g>(&self, hash: u64, is: impl FnOnce(&E) -> bool, guard: &'g Guard) -> Glance<'g, E> {

@@ -1,0 +1,49 @@
+//! The story of a batch of gets: hash all, have their bins fetched, have their entries fetched, answer.
+//!
+//! A get at random waits for memory twice, for the bin and for the entry. Here the waits of some thirty gets go on at
+//! once, as in DLHT (Zhang et al., HPDC'24).
+
+use std::hash::{BuildHasher, Hash};
+
+use equivalent::Equivalent;
+
+use super::{Now, TtlMap};
+use crate::garbage::Guard;
+
+/// How many are under way at once: more than a processor's ten to sixteen misses, so that none of them waits for a turn.
+const AT_ONCE: usize = 32;
+
+impl<K, V, S> TtlMap<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    /// Gets the live values of keys, in order, and hands each to `each`.
+    pub(super) fn find_many<'k, 'g, Q>(
+        &'g self,
+        keys: impl IntoIterator<Item = &'k Q>,
+        now: &Now<'_>,
+        guard: &'g Guard,
+        mut each: impl FnMut(&'k Q, Option<&'g V>),
+    ) where
+        Q: Hash + Equivalent<K> + ?Sized + 'k,
+    {
+        let mut keys = keys.into_iter();
+        loop {
+            let mut batch: [Option<(&Q, u64)>; AT_ONCE] = [None; AT_ONCE];
+            for (place, key) in batch.iter_mut().zip(&mut keys) {
+                let hash = self.hash(key);
+                self.table.prefetch(hash, guard);
+                *place = Some((key, hash));
+            }
+            let found = || batch.iter().map_while(|place| *place);
+            found().for_each(|(_, hash)| self.table.prefetch_entry(hash, guard));
+            for (key, hash) in found() {
+                each(key, self.find_hashed(key, hash, now, guard).map(|(entry, _)| &entry.value));
+            }
+            if batch[AT_ONCE - 1].is_none() {
+                return;
+            }
+        }
+    }
+}
