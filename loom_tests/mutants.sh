@@ -5,7 +5,7 @@
 #   loom_tests/mutants.sh           all mutants
 #   loom_tests/mutants.sh --quick   those marked quick
 #   loom_tests/mutants.sh WORD      those whose name contains WORD
-#   loom_tests/mutants.sh --list    what there is, run nothing
+#   loom_tests/mutants.sh --list    what there is; run nothing, but see that the sources still have what is to be broken
 #
 # Builds in a copy, so the sources stay as they are; dependencies are kept in CARGO_TARGET_DIR/mutants.
 set -euo pipefail
@@ -66,25 +66,31 @@ check() {
 
 report() { printf '%-34s %-62s %5s  %s\n' "$@"; }
 
+# Makes the edits of the mutant in the copy.
+break_it() {
+    local n
+    restore
+    for ((n = 0; n < ${#edits[@]}; n += 3)); do
+        replace "${edits[n]}" "${edits[n + 1]}" "${edits[n + 2]}"
+    done
+}
+
 run() {
     [[ -n $name ]] || return 0
     case $filter in
         --quick) [[ -n $quick ]] || return 0 ;;
-        --list) report "$name" "${models[*]}" '' "$note"; return 0 ;;
+        --list) break_it; report "$name" "${models[*]}" '' "$note"; return 0 ;;
         *) [[ $name == *"$filter"* ]] || return 0 ;;
     esac
     [[ ${#edits[@]} -gt 0 && ${#models[@]} -gt 0 ]] || die 'has no edit or no model'
-    local n model start rc why
+    local model start rc why
     for model in "${models[@]}"; do
         [[ -z ${sound[$model]:-} ]] || continue
         check sound "$model" || { cat "$work/out" >&2; die "$model is red while nothing is broken"; }
         grep -q '1 passed' "$work/out" || die "no model $model"
         sound[$model]=yes
     done
-    restore
-    for ((n = 0; n < ${#edits[@]}; n += 3)); do
-        replace "${edits[n]}" "${edits[n + 1]}" "${edits[n + 2]}"
-    done
+    break_it
     build broken
     for model in "${models[@]}"; do
         start=$EPOCHREALTIME
