@@ -4,7 +4,7 @@
 #
 #   loom_tests/mutants.sh           all mutants
 #   loom_tests/mutants.sh --quick   those marked quick
-#   loom_tests/mutants.sh WORD      those whose name contains WORD
+#   loom_tests/mutants.sh REGEX     those whose name it matches
 #   loom_tests/mutants.sh --list    what there is; run nothing, but see that the sources still have what is to be broken
 #
 # Builds in a copy, so the sources stay as they are; dependencies are kept in CARGO_TARGET_DIR/mutants.
@@ -80,7 +80,7 @@ run() {
     case $filter in
         --quick) [[ -n $quick ]] || return 0 ;;
         --list) break_it; report "$name" "${models[*]}" '' "$note"; return 0 ;;
-        *) [[ $name == *"$filter"* ]] || return 0 ;;
+        *) [[ $name =~ $filter ]] || return 0 ;;
     esac
     [[ ${#edits[@]} -gt 0 && ${#models[@]} -gt 0 ]] || die 'has no edit or no model'
     local model start rc why

@@ -8,6 +8,8 @@
 //! that keeps consecutive reads from overlapping, but it lags; so it decides only the clear cases, and the exact one
 //! is asked when a deadline is near ([`Reading::judge`]).
 
+#[cfg(not(ttl_loom))]
+mod base;
 mod manual;
 mod ticked;
 
@@ -83,6 +85,13 @@ impl Clock {
     /// assert!(clock.now() >= before);
     /// ```
     pub fn hybrid() -> Self {
+        #[cfg(not(ttl_loom))]
+        return base::hybrid();
+        #[cfg(ttl_loom)]
+        Clock::new_hybrid()
+    }
+
+    fn new_hybrid() -> Self {
         let before = system::monotonic();
         let origin = Instant::now();
         Clock::hybrid_from(before, origin, system::monotonic())
@@ -241,6 +250,15 @@ impl Reading {
     fn new(floor: u64, lag: u64) -> Self {
         // What never ends is after every ceiling.
         Reading { floor, ceiling: floor.saturating_add(lag).min(LATEST) }
+    }
+
+    /// Says of every deadline that will come: ask the exact clock.
+    pub(crate) const UNREAD: Reading = Reading { floor: 0, ceiling: LATEST };
+
+    /// The later of two readings, of which `self` was taken last.
+    #[inline]
+    pub(crate) fn after(self, before: Reading) -> Reading {
+        Reading { floor: self.floor.max(before.floor), ..self }
     }
 
     #[inline]

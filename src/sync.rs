@@ -181,6 +181,25 @@ pub(crate) fn fence_after_rmw() {
     }
 }
 
+/// Keeps a value that many write off the cache lines of its neighbours, wherever it lies: without an alignment of its own,
+/// for which allocators take longer.
+#[derive(Default)]
+#[repr(C)]
+pub(crate) struct Apart<T> {
+    _before: [u64; 8],
+    value: T,
+    _after: [u64; 8],
+}
+
+impl<T> std::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
 /// A slice of lines that starts out as zeroes (`std`) or as default values (`loom`, whose atomics are objects).
 ///
 /// Made with `calloc`, so that a large one costs nothing until its pages are touched.

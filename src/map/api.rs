@@ -8,7 +8,7 @@ use equivalent::Equivalent;
 
 use super::iter::Entries;
 use super::pinned::Hold;
-use super::{Builder, Inserted, Iter, Lifetime, Pinned, Ref, TtlMap};
+use super::{Builder, Inserted, Iter, Lifetime, Now, Pinned, Ref, TtlMap};
 use crate::clock::{Clock, Deadline};
 use crate::garbage::pin;
 use crate::sync::RandomState;
@@ -230,11 +230,11 @@ where
     /// map.get_many(&[3, 300, 4], |_, value| sum += value.unwrap_or(&0));
     /// assert_eq!(sum, 25);
     /// ```
-    pub fn get_many<'k, Q>(&self, keys: impl IntoIterator<Item = &'k Q>, mut each: impl FnMut(&'k Q, Option<&V>))
+    pub fn get_many<'k, Q>(&self, keys: impl IntoIterator<Item = &'k Q>, each: impl FnMut(&'k Q, Option<&V>))
     where
         Q: Hash + Equivalent<K> + ?Sized + 'k,
     {
-        self.pin().get_many(keys, |key, value| each(key, value));
+        self.pin().get_many(keys, each);
     }
 
     /// Inserts a value that lives for the map's time to live; see [`Pinned::insert`].
@@ -290,9 +290,10 @@ where
     }
 
     fn put_ref(&self, key: K, value: V, lifetime: Lifetime) -> Inserted<Ref<'_, K, V>> {
-        let pinned = self.pin();
-        let outcome = pinned.put(key, value, lifetime).map(NonNull::from);
-        outcome.map(|old| Ref::new(old, Hold::Own(pinned.guard)))
+        let hash = self.hash_early(&key);
+        let (guard, now) = (pin(), Now::unread(&self.clock));
+        let outcome = self.put_hashed(hash, key, value, lifetime, &now, &guard).map(NonNull::from);
+        outcome.map(|old| Ref::new(old, Hold::Own(guard)))
     }
 
     /// Removes a key; returns its value if that was live. See [`Pinned::remove`].
@@ -307,9 +308,10 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let pinned = self.pin();
-        let entry = NonNull::from(pinned.take(key)?);
-        Some(Ref::new(entry, Hold::Own(pinned.guard)))
+        let hash = self.hash_early(key);
+        let (guard, now) = (pin(), Now::unread(&self.clock));
+        let entry = NonNull::from(self.take_hashed(hash, key, &now, &guard)?);
+        Some(Ref::new(entry, Hold::Own(guard)))
     }
 
     /// As [`remove`](TtlMap::remove): the guard also shows the key as it was stored.

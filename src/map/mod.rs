@@ -137,6 +137,12 @@ impl<'m> Now<'m> {
         Now { clock, reading: Cell::new(clock.read()) }
     }
 
+    /// For a write, which reads the clock itself.
+    #[inline]
+    fn unread(clock: &'m Clock) -> Self {
+        Now { clock, reading: Cell::new(Reading::UNREAD) }
+    }
+
     /// What nearly every read ends with, by one comparison.
     #[inline]
     fn is_surely_live(&self, deadline: u64) -> bool {
@@ -154,6 +160,13 @@ impl<'m> Now<'m> {
     /// The time that has surely come.
     fn floor(&self) -> u64 {
         self.reading.get().floor
+    }
+
+    /// Reads the clock anew, as for a read.
+    #[inline]
+    fn again(&self) -> Reading {
+        self.reading.set(self.clock.read().after(self.reading.get()));
+        self.reading.get()
     }
 
     /// Reads the exact time, by which the pin judges from now on.
@@ -254,6 +267,19 @@ where
         let hash = self.hash(&key);
         // The exact clock lets nothing overtake it but this.
         self.table.prefetch(hash, guard);
+        self.put_hashed(hash, key, value, lifetime, now, guard)
+    }
+
+    /// The same, with the key's hash at hand, whose bin is being fetched.
+    fn put_hashed<'g>(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        lifetime: Lifetime,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Inserted<&'g Entry<K, V>> {
         // The pin's time moves with each write, so that its reads see what the write did.
         let reading = now.exactly();
         let deadline = match lifetime {
@@ -295,10 +321,18 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash(key);
+        self.take_hashed(self.hash(key), key, now, guard)
+    }
+
+    /// The same, with the key's hash at hand.
+    fn take_hashed<'g, Q>(&self, hash: u64, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
         let upkeep = Upkeep { map: self, guard };
         self.table.prefetch(hash, guard);
-        self.wheel.turn_to(tick_at(now.exactly().floor));
+        // The exact time is asked for only where a deadline is near, as by a read.
+        self.wheel.turn_to(tick_at(now.again().floor));
         loop {
             let is = |entry: &Entry<K, V>| key.equivalent(&entry.key);
             let Some(found) = self.table.find_mut(hash, is, &upkeep, guard) else {

@@ -2,11 +2,9 @@
 
 use std::ptr;
 
-use crossbeam_utils::CachePadded;
-
 use super::bin::{Bin, BinRef, Line};
 use super::word::{Tag, tag_of};
-use crate::sync::{AtomicPtr, AtomicUsize, Lines, Ordering};
+use crate::sync::{Apart, AtomicPtr, AtomicUsize, Lines, Ordering};
 
 /// The largest table has 2^this bins.
 pub(crate) const MAX_BITS: u32 = if cfg!(target_pointer_width = "64") { 40 } else { 24 };
@@ -31,7 +29,7 @@ pub(crate) struct Array<E> {
     /// The array that takes over; null until a resize starts. Set once, by CAS.
     next: AtomicPtr<Array<E>>,
     pub(super) arena: Arena<E>,
-    pub(super) moving: CachePadded<Moving>,
+    pub(super) moving: Apart<Moving>,
 }
 
 /// How far the bins have moved to `next`; written by all who move some.
@@ -54,7 +52,7 @@ impl<E> Array<E> {
             bins: Lines::new(len)?,
             next: AtomicPtr::new(ptr::null_mut()),
             arena: Arena::new(len),
-            moving: CachePadded::default(),
+            moving: Apart::default(),
         }))
     }
 
@@ -127,7 +125,7 @@ impl<E> Drop for Array<E> {
 
 /// The overflow lines of an array: handed out in order, never returned, in chunks that are allocated when first used.
 pub(super) struct Arena<E> {
-    handed_out: CachePadded<AtomicUsize>,
+    handed_out: Apart<AtomicUsize>,
     /// Lines in the first chunk; each further chunk holds as many as all before it.
     first: usize,
     chunks: [AtomicPtr<Lines<Line<E>>>; CHUNKS],
@@ -146,7 +144,7 @@ const CHUNKS: usize = if cfg!(ttl_loom) { 3 } else { 20 };
 impl<E> Arena<E> {
     fn new(bins: usize) -> Self {
         Arena {
-            handed_out: CachePadded::default(),
+            handed_out: Apart::default(),
             first: (bins / 16).max(1),
             chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             limit: AtomicUsize::new(spare_lines(bins)),

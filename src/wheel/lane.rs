@@ -16,6 +16,7 @@ pub(super) const LANES: usize = if cfg!(ttl_loom) { 2 } else { 8 };
 pub(super) const TAKEN: *mut Ticket = ptr::without_provenance_mut(1);
 
 /// Whether a lane has tickets that nobody is at work on.
+#[inline]
 pub(super) fn has_list(lane: &AtomicPtr<Ticket>) -> bool {
     // Relaxed: a hint.
     let list = lane.load(Ordering::Relaxed);
@@ -41,7 +42,7 @@ impl Wheel {
     pub(crate) fn sweep(&self) -> Option<Sweep<'_>> {
         let home = thread_number();
         (0..LANES).find_map(|n| {
-            let lane = &self.lanes[home.wrapping_add(n) % LANES];
+            let lane = &self.count.lanes[home.wrapping_add(n) % LANES];
             let list = take(lane, TAKEN)?;
             // The cursor before the look at dues; pairs with the fence in `file_again` (W8): whoever relies on a reminder
             // that is found stale here sees that its time has come.
@@ -72,7 +73,7 @@ impl Sweep<'_> {
 
     fn refill(&self, exactly: Option<u64>) -> List {
         // What others have left comes before what nobody has claimed.
-        for lane in self.wheel.lanes.iter().filter(|lane| has_list(lane)) {
+        for lane in self.wheel.count.lanes.iter().filter(|lane| has_list(lane)) {
             if let Some(list) = take(lane, ptr::null_mut()).filter(|list| !list.is_empty()) {
                 return list;
             }

@@ -41,12 +41,12 @@ pub(crate) struct Wheel {
     turned: CachePadded<Turned>,
     /// Each null until its first ticket.
     levels: [AtomicPtr<Level>; LEVELS],
-    /// Lists of tickets that were taken and not worked off: null for an empty one, TAKEN while it is in somebody's hands.
-    lanes: CachePadded<[AtomicPtr<Ticket>; LANES]>,
     count: CachePadded<Count>,
 }
 
 struct Count {
+    /// Lists of tickets that were taken and not worked off: null for an empty one, TAKEN while it is in somebody's hands.
+    lanes: [AtomicPtr<Ticket>; LANES],
     /// How many tickets there are.
     len: AtomicUsize,
     /// With more than these the wheel is scrubbed.
@@ -80,8 +80,8 @@ impl Wheel {
                 looked_ahead: AtomicU64::new(0),
             }),
             levels: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            lanes: CachePadded::new(std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()))),
             count: CachePadded::new(Count {
+                lanes: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
                 len: AtomicUsize::new(0),
                 limit: AtomicUsize::new(FEW),
                 round: AtomicUsize::new(0),
@@ -209,14 +209,14 @@ impl Wheel {
     #[inline]
     pub(crate) fn has_work(&self, now: u64) -> bool {
         // Relaxed, both: a hint; taking a lane or a slot decides.
-        self.turned.swept.load(Ordering::Relaxed) < now || self.lanes.iter().any(has_list) || self.is_scrubbing()
+        self.turned.swept.load(Ordering::Relaxed) < now || self.count.lanes.iter().any(has_list) || self.is_scrubbing()
     }
 
     /// The tick at which there will be something to sweep; one that has passed if there is already.
     pub(crate) fn next_due(&self) -> Option<u64> {
         // Relaxed, all: whoever must not miss a ticket has a fence between its filing and this (R4).
         let cursor = self.cursor();
-        if self.lanes.iter().any(has_list) {
+        if self.count.lanes.iter().any(has_list) {
             return Some(cursor);
         }
         let of_level = |(number, level): (usize, &Level)| {
@@ -314,7 +314,7 @@ impl Wheel {
 
 impl Drop for Wheel {
     fn drop(&mut self) {
-        for lane in self.lanes.iter() {
+        for lane in self.count.lanes.iter() {
             // Relaxed: `&mut self`; likewise below.
             let list = lane.load(Ordering::Relaxed);
             if list != TAKEN {
@@ -331,7 +331,7 @@ impl Drop for Wheel {
 impl Wheel {
     /// All reminders. Nobody else may use the wheel meanwhile.
     pub(crate) fn reminders(&self) -> Vec<Reminder> {
-        let lanes = self.lanes.iter().map(|lane| lane.load(Ordering::Relaxed));
+        let lanes = self.count.lanes.iter().map(|lane| lane.load(Ordering::Relaxed));
         let slots = self.levels().flat_map(|(_, level)| level.lists());
         let mut all = Vec::new();
         for mut ticket in lanes.chain(slots) {
