@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::run::{Outcome, Rival};
+use crate::run::{Outcome, RECORD, Rival};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -44,7 +44,8 @@ pub fn table(outcomes: &[Outcome], rivals: &[Rival]) -> String {
     let _ = writeln!(text, "the same life elsewhere (new, insert, get, drop): {}", rivals.join(", "));
     let _ = writeln!(
         text,
-        "left: bytes that the collector keeps for the threads to come, whatever the number of maps{}",
+        "left: records of {RECORD} bytes that the collector keeps for the threads to come, as many as there were at once at \
+         most{}",
         match outcomes.iter().find(|outcome| outcome.mode.ends_with("forgotten")) {
             Some(forgotten) => format!("; and {} a forgotten guard", forgotten.left_per_map),
             None => String::new(),

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::memory::{allocated, threads};
 use crate::mode::{self, Mode};
 
-/// What may stay out per thread that ever ran, at most: the collector keeps a record a thread for its next one.
-const EXPLAINED: i64 = 64 << 10;
+/// What stays for each thread that ran while others did: the collector's record of it, for the next thread that comes.
+pub const RECORD: i64 = 128;
 /// What a forgotten guard leaks of its own, at most: what it shared with its thread.
 const EXPLAINED_A_GUARD: i64 = 512;
 
@@ -38,13 +38,24 @@ pub struct Outcome {
     #[serde(skip)]
     pub samples: Vec<Sample>,
     #[serde(skip)]
-    allowed: i64,
+    mode_forgets: bool,
 }
 
 impl Outcome {
     /// Whether nothing is left but what is explained.
     pub fn is_clean(&self) -> bool {
-        self.threads_at_end <= self.threads_at_start && self.left() <= self.allowed
+        self.threads_at_end <= self.threads_at_start && self.is_explained()
+    }
+
+    /// Whether what is left are records of threads, to the byte, and no more of them than there were threads at once; where guards are
+    /// forgotten, also what each of them leaks.
+    fn is_explained(&self) -> bool {
+        // The most that were seen, and the one that always comes and goes between two looks.
+        let records = self.most_threads.map_or(64, |most| most as i64 + 1) * RECORD;
+        match self.mode_forgets {
+            true => self.left() <= self.maps as i64 * EXPLAINED_A_GUARD + records,
+            false => self.left() <= records && self.left() % RECORD == 0,
+        }
     }
 
     pub fn left(&self) -> i64 {
@@ -68,11 +79,12 @@ pub fn run(mode: Mode, maps: u64, aloud: bool) -> io::Result<Outcome> {
     drop(warm);
     settle(alone);
     let mut samples = Vec::with_capacity(1 << 14);
-    let (heap_at_start, threads_at_start) = (allocated(), threads());
-
+    // The first line that is printed allocates its buffer.
     if aloud {
         println!("{}", mode.name());
     }
+    let (heap_at_start, threads_at_start) = (allocated(), threads());
+
     let start = Instant::now();
     let mut take = |maps| {
         let sample = Sample { seconds: start.elapsed().as_secs_f64(), maps, heap: allocated(), threads: threads() };
@@ -104,7 +116,6 @@ pub fn run(mode: Mode, maps: u64, aloud: bool) -> io::Result<Outcome> {
     let (heap_at_end, threads_at_end) = (allocated(), threads());
     take(maps);
 
-    let guards = if mode == Mode::Forgotten { maps as i64 } else { 0 };
     Ok(Outcome {
         mode: mode.name(),
         maps,
@@ -117,7 +128,7 @@ pub fn run(mode: Mode, maps: u64, aloud: bool) -> io::Result<Outcome> {
         most_threads: samples.iter().filter_map(|sample| sample.threads).max(),
         left_per_map: (100.0 * (heap_at_end - heap_at_start) as f64 / maps.max(1) as f64).round() / 100.0,
         samples,
-        allowed: EXPLAINED + guards * EXPLAINED_A_GUARD,
+        mode_forgets: mode == Mode::Forgotten,
     })
 }
 
