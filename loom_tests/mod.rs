@@ -8,6 +8,7 @@
 
 mod bin;
 mod epoch;
+mod expire;
 mod garbage;
 mod growth;
 mod reaper;

@@ -10,10 +10,10 @@ use crate::{Inserted, ManualClock, TtlMap};
 
 use loom::sync::Arc;
 
-type Map = TtlMap<u8, Watched, BuildHasherDefault<Plain>>;
+pub(super) type Map = TtlMap<u8, Watched, BuildHasherDefault<Plain>>;
 
 /// A tick of the wheel.
-const TICK: Duration = Duration::from_nanos(1 << 19);
+pub(super) const TICK: Duration = Duration::from_nanos(1 << 19);
 pub(super) const ALL: usize = usize::MAX;
 
 pub(super) struct Model {
@@ -49,6 +49,10 @@ impl Model {
             Inserted::Replaced(old) => Some(old.read()),
             Inserted::New | Inserted::Expired(_) => None,
         }
+    }
+
+    pub(super) fn now(&self) -> std::time::Instant {
+        self.clock.now()
     }
 
     pub(super) fn pass(&self, ticks: u32) {

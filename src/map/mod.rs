@@ -12,6 +12,8 @@ mod pinned;
 mod purge;
 mod remind;
 mod sweep;
+mod unpublished;
+mod verbs;
 mod watch;
 
 use std::cell::Cell;
@@ -28,16 +30,18 @@ pub use counters::UpkeepStats;
 pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
+pub use verbs::{Condition, Retimed};
 
 use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
 use crate::entry::Entry;
 use crate::garbage::{Garbage, Guard};
 use crate::reaper::Alarm;
 use crate::sync::RandomState;
-use crate::table::{Glance, Table, fits};
+use crate::table::{Glance, Table};
 use crate::wheel::{Wheel, tick_at};
 use counters::Counters;
 use sweep::Upkeep;
+use unpublished::Unpublished;
 
 /// A concurrent map whose entries expire.
 ///
@@ -123,6 +127,19 @@ enum Lifetime {
     For(Duration),
     Until(u64),
     Forever,
+}
+
+impl Lifetime {
+    /// The deadline of an entry that begins to live so at this (exact) reading.
+    fn deadline(self, reading: Reading) -> u64 {
+        let deadline = match self {
+            Lifetime::For(ttl) => reading.deadline_after(ttl),
+            Lifetime::Until(deadline) => deadline,
+            Lifetime::Forever => NEVER,
+        };
+        // What is over from the start must not be read by those whose clock reading is older.
+        if deadline <= reading.floor { EXPIRED } else { deadline }
+    }
 }
 
 /// The time that a pin judges by: one reading, made exact when a deadline is too near for it.
@@ -282,13 +299,7 @@ where
     ) -> Inserted<&'g Entry<K, V>> {
         // The pin's time moves with each write, so that its reads see what the write did.
         let reading = now.exactly();
-        let deadline = match lifetime {
-            Lifetime::For(ttl) => reading.deadline_after(ttl),
-            Lifetime::Until(deadline) => deadline,
-            Lifetime::Forever => NEVER,
-        };
-        // What is over from the start must not be read by those whose clock reading is older.
-        let deadline = if deadline <= reading.floor { EXPIRED } else { deadline };
+        let deadline = lifetime.deadline(reading);
         let new = Unpublished::new(Entry::new(key, value, hash, deadline));
         let upkeep = Upkeep { map: self, guard };
         let tick = tick_at(reading.floor);
@@ -371,37 +382,6 @@ fn judge<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> Option<u64> {
 fn mix(hash: u64) -> u64 {
     let product = u128::from(hash) * 0x9E37_79B9_7F4A_7C15;
     product as u64 ^ (product >> 64) as u64
-}
-
-/// A new entry before it is published: freed with all that is in it, if it comes to that.
-struct Unpublished<K, V>(*mut Entry<K, V>);
-
-impl<K, V> Unpublished<K, V> {
-    fn new(entry: Entry<K, V>) -> Self {
-        let new = Unpublished(Box::into_raw(Box::new(entry)));
-        assert!(fits(new.0), "addresses of more than 48 bits are not supported");
-        new
-    }
-
-    fn entry(&self) -> &Entry<K, V> {
-        // SAFETY: from a box; only this value frees it.
-        unsafe { &*self.0 }
-    }
-
-    fn as_ptr(&self) -> *mut Entry<K, V> {
-        self.0
-    }
-
-    fn publish(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl<K, V> Drop for Unpublished<K, V> {
-    fn drop(&mut self) {
-        // SAFETY: from a box, and never published.
-        drop(unsafe { Box::from_raw(self.0) });
-    }
 }
 
 impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for TtlMap<K, V, S>
