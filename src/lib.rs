@@ -49,7 +49,10 @@ mod wheel;
 pub use clock::{Clock, Deadline, ManualClock, TickedClock};
 #[cfg(any(test, feature = "stats"))]
 pub use map::UpkeepStats;
-pub use map::{Builder, Condition, Inserted, Iter, Pinned, PinnedIter, Purged, Ref, Retimed, TtlMap};
+pub use map::{
+    Builder, Computed, Condition, Inserted, Iter, MapEntry, NotInserted, OccupiedEntry, Operation, Pinned, PinnedIter,
+    Purged, Ref, Retimed, TtlMap, VacantEntry,
+};
 pub use reaper::{Reaper, ReaperBuilder, ReaperReport};
 #[cfg(ttl_loom)]
 pub use sync::{Arc, Weak};

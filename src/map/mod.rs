@@ -30,7 +30,7 @@ pub use counters::UpkeepStats;
 pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
-pub use verbs::{Condition, Retimed};
+pub use verbs::{Computed, Condition, MapEntry, NotInserted, OccupiedEntry, Operation, Retimed, VacantEntry};
 
 use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
 use crate::entry::Entry;
@@ -327,8 +327,15 @@ where
         })
     }
 
-    /// The story of remove: find, judge, unlink, retire, pay some upkeep. What had lapsed leaves too, but wasn't there.
-    fn take<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
+    /// The story of remove: find, judge, unlink, retire, pay some upkeep. What had lapsed leaves too, but wasn't there; what
+    /// is live leaves if `leaves` says so, of each entry that is found there until one attempt succeeds.
+    fn take_if<'g, Q>(
+        &self,
+        key: &Q,
+        mut leaves: impl FnMut(&Entry<K, V>) -> bool,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -351,6 +358,10 @@ where
                 return None;
             };
             let was_live = judge(found.entry(), now).is_some();
+            if was_live && !leaves(found.entry()) {
+                upkeep.pay(now);
+                return None;
+            }
             if found.unlink() {
                 // SAFETY: unlinked by this very call.
                 unsafe { upkeep.pay_and_retire(found.as_ptr(), now) };

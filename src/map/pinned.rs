@@ -78,7 +78,12 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.map.take(key, &self.now, &self.guard)
+        self.map.take_if(key, |_| true, &self.now, &self.guard)
+    }
+
+    /// A found entry under the pin's own guard.
+    pub(super) fn into_ref(self, entry: NonNull<Entry<K, V>>) -> Ref<'m, K, V> {
+        Ref::new(entry, Hold::Own(self.guard))
     }
 
     /// Returns the live value of a key.

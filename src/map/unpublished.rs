@@ -22,6 +22,14 @@ impl<K, V> Unpublished<K, V> {
         self.0
     }
 
+    /// The entry itself, if it comes to nothing.
+    pub(super) fn take_back(self) -> Entry<K, V> {
+        let pointer = self.0;
+        std::mem::forget(self);
+        // SAFETY: from a box, never published, and not freed by `drop`.
+        *unsafe { Box::from_raw(pointer) }
+    }
+
     pub(super) fn publish(self) {
         std::mem::forget(self);
     }

@@ -20,6 +20,17 @@ use crate::map::{Lifetime, Now, Pinned, TtlMap, judge};
 use crate::wheel::tick_at;
 
 /// When a deadline is changed, as of the one that is there; what never expires is infinitely late.
+///
+/// ```
+/// use std::time::Duration;
+/// use ttlwheel::Condition::{IfEarlier, IfLater};
+///
+/// let map = ttlwheel::TtlMap::new(Duration::from_secs(60));
+/// map.insert("a", 1);
+/// assert!(map.expire_in("a", Duration::from_secs(90), IfLater).is_changed());
+/// assert!(map.expire_in("a", Duration::from_secs(30), IfEarlier).is_changed());
+/// assert!(!map.expire_in("a", Duration::from_secs(60), IfEarlier).is_changed());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// Whatever the deadline.

@@ -1,5 +1,12 @@
 //! The verbs beyond insert, get and remove, each family in a file of its own.
 
+mod alter;
+mod compute;
+mod conditional;
+mod entry;
 mod expire;
 
+pub use compute::{Computed, Operation};
+pub use conditional::NotInserted;
+pub use entry::{MapEntry, OccupiedEntry, VacantEntry};
 pub use expire::{Condition, Retimed};
