@@ -22,7 +22,11 @@
 //! # Which way to call
 //!
 //! Every verb stands on the map itself and on [`Pinned`], which [`TtlMap::pin`] gives. A pin makes a run of calls
-//! cheaper and their results plain references; see [`Pinned`] for what it holds up while it is held.
+//! cheaper and their results plain references; see [`Pinned`] for what it holds up while it is held. What is nothing but
+//! references stands on the pin alone: [`entry`](Pinned::entry), [`keys`](Pinned::keys), [`values`](Pinned::values).
+//!
+//! Verbs that take a closure never run it under a lock; where several threads change one key at once it may run again,
+//! and its docs say so.
 //!
 //! # Time
 //!
@@ -33,7 +37,7 @@
 //! # Panics
 //!
 //! The map itself panics on nothing. A panic in `Hash`, `Eq` or `Clone` of yours reaches the caller and leaves the map
-//! sound, with the entry in question in or out; a panic in a `Drop` of yours stays with what it came from: the map
+//! sound, with the entry in question in or out; one in a closure reaches the caller, too, and nothing was done; a panic in a `Drop` of yours stays with what it came from: the map
 //! goes on freeing, and only the map's own drop passes the first such panic on, after everything is dropped.
 
 mod clock;
@@ -50,8 +54,8 @@ pub use clock::{Clock, Deadline, ManualClock, TickedClock};
 #[cfg(any(test, feature = "stats"))]
 pub use map::UpkeepStats;
 pub use map::{
-    Builder, Computed, Condition, Inserted, Iter, MapEntry, NotInserted, OccupiedEntry, Operation, Pinned, PinnedIter,
-    Purged, Ref, Retimed, TtlMap, VacantEntry,
+    Builder, Computed, Condition, Drain, Inserted, Iter, MapEntry, NotInserted, OccupiedEntry, Operation, Pinned,
+    PinnedDrain, PinnedIter, Purged, Ref, Retimed, TtlMap, VacantEntry,
 };
 pub use reaper::{Reaper, ReaperBuilder, ReaperReport};
 #[cfg(ttl_loom)]

@@ -30,7 +30,9 @@ pub use counters::UpkeepStats;
 pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
-pub use verbs::{Computed, Condition, MapEntry, NotInserted, OccupiedEntry, Operation, Retimed, VacantEntry};
+pub use verbs::{
+    Computed, Condition, Drain, MapEntry, NotInserted, OccupiedEntry, Operation, PinnedDrain, Retimed, VacantEntry,
+};
 
 use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
 use crate::entry::Entry;
