@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::{Verbs, each_hasher, manual_map, purge_all, scaled};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
-use ttlwheel::{Deadline, Inserted, ManualClock, Pinned, Ref, TtlMap};
+use ttlwheel::{Computed, Condition, Deadline, Inserted, ManualClock, Operation, Pinned, Ref, Retimed, TtlMap};
 
 const TTL: Duration = Duration::from_millis(50);
 
@@ -31,12 +31,32 @@ enum When {
     Never,
 }
 
+/// A verb that acts by what is there; `true` is a condition that holds.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    TryInsert,
+    Replace,
+    InsertIf(bool),
+    CompareExchange(bool),
+    RemoveIf(bool),
+    Update,
+    UpdateOrInsert,
+    /// Inserts, removes, aborts.
+    Compute(u8),
+    OrInsert,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Insert(u64, When),
     Read(u64),
     Remove(u64),
     RemoveEntry(u64),
+    Retime(u64, When, Condition),
+    Act(u64, Act),
+    /// Keeps the keys that leave this remainder by three.
+    Retain(u64),
+    TakeAll,
     /// Keeps what a get returns until `LetGo`.
     Hold(u64),
     LetGo,
@@ -73,6 +93,25 @@ fn whens() -> impl Strategy<Value = When> {
     ]
 }
 
+fn acts() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        2 => Just(Act::TryInsert),
+        1 => Just(Act::Replace),
+        1 => any::<bool>().prop_map(Act::InsertIf),
+        1 => any::<bool>().prop_map(Act::CompareExchange),
+        1 => any::<bool>().prop_map(Act::RemoveIf),
+        1 => Just(Act::Update),
+        1 => Just(Act::UpdateOrInsert),
+        2 => (0..3u8).prop_map(Act::Compute),
+        1 => Just(Act::OrInsert),
+    ]
+}
+
+fn conditions() -> impl Strategy<Value = Condition> {
+    use Condition::{Always, IfEarlier, IfLater, IfNone, IfSome};
+    prop::sample::select(vec![Always, Always, IfNone, IfSome, IfLater, IfEarlier])
+}
+
 fn steps(keys: u64, most: u64) -> impl Strategy<Value = (Via, Step)> {
     let via = prop_oneof![3 => Just(Via::Map), 2 => Just(Via::NewPin), 2 => (0..4usize).prop_map(Via::HeldPin)];
     let step = prop_oneof![
@@ -80,6 +119,10 @@ fn steps(keys: u64, most: u64) -> impl Strategy<Value = (Via, Step)> {
         24 => (0..keys).prop_map(Step::Read),
         8 => (0..keys).prop_map(Step::Remove),
         4 => (0..keys).prop_map(Step::RemoveEntry),
+        12 => (0..keys, whens(), conditions()).prop_map(|(key, when, condition)| Step::Retime(key, when, condition)),
+        16 => (0..keys, acts()).prop_map(|(key, act)| Step::Act(key, act)),
+        1 => (0..3u64).prop_map(Step::Retain),
+        1 => Just(Step::TakeAll),
         3 => (0..keys).prop_map(Step::Hold),
         1 => Just(Step::LetGo),
         2 => Just(Step::Pin),
@@ -218,6 +261,138 @@ fn remove(handle: &impl Verbs, model: &mut Model, key: u64, entry: bool) {
     }
 }
 
+fn retime(handle: &impl Verbs, model: &mut Model, key: u64, when: When, mut condition: Condition) {
+    let outcome = match when {
+        When::Default => {
+            condition = Condition::Always;
+            handle.touch(key)
+        }
+        When::Ttl(ttl) => handle.expire_in(key, ttl, condition),
+        When::At(at) => handle.expire_at(key, Deadline::At(model.instant(at)), condition),
+        When::Never if condition == Condition::IfSome => handle.persist(key),
+        When::Never => handle.expire_at(key, Deadline::Never, condition),
+    };
+    let new = model.deadline(when);
+    let Some((_, present)) = model.entries.get(&key).copied().filter(|entry| model.now < entry.1) else {
+        return assert_eq!(outcome, Retimed::Absent);
+    };
+    let allowed = match condition {
+        Condition::Always => true,
+        Condition::IfNone => present == NEVER,
+        Condition::IfSome => present != NEVER,
+        Condition::IfLater => new > present,
+        Condition::IfEarlier => new < present,
+    };
+    let deadline = if present == NEVER { Deadline::Never } else { Deadline::At(model.instant(present)) };
+    if !allowed {
+        return assert_eq!(outcome, Retimed::Kept { deadline });
+    }
+    assert_eq!(outcome, Retimed::Changed { before: deadline });
+    if new <= model.now {
+        model.entries.remove(&key);
+    } else {
+        model.entries.get_mut(&key).unwrap().1 = new;
+    }
+}
+
+/// `reading` is that of the handle: an entry is looked for by that.
+fn act(handle: &impl Verbs, model: &mut Model, reading: Time, key: u64, act: Act) {
+    model.next_value += 1;
+    let value = model.next_value;
+    let live = model.live(key);
+    let seen = |got: Option<u64>| assert_eq!(got, live);
+    // Whether the value was put.
+    let put = match act {
+        Act::TryInsert => {
+            assert_eq!(handle.try_insert(key, value), live.map_or(Ok(value), Err));
+            live.is_none()
+        }
+        Act::Replace => {
+            assert_eq!(handle.replace(key, value), live);
+            live.is_some()
+        }
+        Act::InsertIf(holds) => {
+            let outcome = handle.insert_if(key, value, |got| {
+                seen(got);
+                holds
+            });
+            assert_eq!(outcome, if holds { Ok(live) } else { Err(live) });
+            holds
+        }
+        Act::CompareExchange(right) => {
+            let current = if right { live.unwrap_or(0) } else { value };
+            let holds = right && live.is_some();
+            let outcome = handle.compare_exchange(key, current, value);
+            assert_eq!(outcome, live.filter(|_| holds).ok_or(live));
+            holds
+        }
+        Act::RemoveIf(holds) => {
+            let removed = handle.remove_if(key, |got| {
+                seen(Some(got));
+                holds
+            });
+            assert_eq!(removed, live.filter(|_| holds));
+            removed.map(|_| model.entries.remove(&key));
+            false
+        }
+        Act::Update => {
+            let updated = handle.update(key, |got| {
+                seen(Some(got));
+                value
+            });
+            assert_eq!(updated, live.map(|_| value));
+            live.is_some()
+        }
+        Act::UpdateOrInsert => {
+            let update = |got| {
+                seen(Some(got));
+                value
+            };
+            assert_eq!(handle.update_or_insert(key, update, value), value);
+            true
+        }
+        Act::Compute(what) => {
+            let outcome = handle.compute(key, |got| {
+                seen(got);
+                [Operation::Insert(value), Operation::Remove, Operation::Abort(value)][what as usize]
+            });
+            let expected = match (what, live) {
+                (0, None) => Computed::Inserted(value),
+                (0, Some(old)) => Computed::Updated { old, new: value },
+                (1, Some(old)) => Computed::Removed(old),
+                (1, None) => Computed::Absent,
+                _ => Computed::Aborted(value),
+            };
+            assert_eq!(outcome, expected);
+            if what == 1 && live.is_some() {
+                model.entries.remove(&key);
+            }
+            what == 0
+        }
+        Act::OrInsert => {
+            let got = handle.or_insert(key, value);
+            let lapsed_since = model.entries.get(&key).is_some_and(|e| e.0 == got && reading < e.1);
+            assert!(got == live.unwrap_or(value) || lapsed_since, "{got}");
+            got == value
+        }
+    };
+    if put {
+        model.entries.insert(key, (value, model.deadline(When::Default)));
+    }
+}
+
+fn retain(handle: &impl Verbs, model: &mut Model, remainder: u64) {
+    let now = model.now;
+    let mut asked = Vec::new();
+    handle.retain(|key| {
+        asked.push(key);
+        key % 3 == remainder
+    });
+    asked.sort_unstable();
+    assert!(asked.into_iter().eq(model.live_at(now).into_iter().map(|pair| pair.0)), "asked about what is live, once");
+    model.entries.retain(|key, entry| now < entry.1 && key % 3 == remainder);
+}
+
 fn perform(handle: &impl Verbs, model: &mut Model, reading: &mut Time, step: Step) {
     match step {
         Step::Insert(key, when) => insert(handle, model, key, when),
@@ -227,13 +402,26 @@ fn perform(handle: &impl Verbs, model: &mut Model, reading: &mut Time, step: Ste
         Step::Drain(from, n) => (from..from + n).for_each(|key| remove(handle, model, key, key % 2 == 0)),
         Step::Read(key) => return check_read(handle, model, *reading, key),
         Step::All => return check_all(handle, model, *reading),
+        Step::Retain(remainder) => return retain(handle, model, remainder),
+        Step::TakeAll => {
+            assert_eq!(handle.drained(), model.live_at(model.now));
+            return model.entries.clear();
+        }
+        Step::Retime(key, when, condition) => retime(handle, model, key, when, condition),
+        Step::Act(key, Act::OrInsert) => return act(handle, model, *reading, key, Act::OrInsert),
+        Step::Act(key, what) => act(handle, model, *reading, key, what),
         _ => unreachable!("not a step of a handle"),
     }
     if !matches!(step, Step::Fill(_, 0, _) | Step::Drain(_, 0)) {
         // A write refreshes the reading of the pin it goes through.
         *reading = model.now;
     }
-    if let Step::Insert(key, _) | Step::Remove(key) | Step::RemoveEntry(key) = step {
+    if let Step::Insert(key, _)
+    | Step::Remove(key)
+    | Step::RemoveEntry(key)
+    | Step::Retime(key, ..)
+    | Step::Act(key, _) = step
+    {
         check_read(handle, model, *reading, key);
     }
 }
