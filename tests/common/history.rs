@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use todc_utils::linearizability::WGLChecker;
 use todc_utils::{Action, History, Specification};
-use ttlwheel::Inserted;
+use ttlwheel::{Condition, Inserted};
 
 /// The deadline that no clock reaches.
 pub const NEVER: u64 = u64::MAX;
@@ -21,8 +21,26 @@ pub enum Done {
         met: Inserted<u64>,
     },
     Remove(Option<u64>),
+    /// What was in the way.
+    TryInsert(u64, Option<u64>),
+    /// What was replaced.
+    Replace(u64, Option<u64>),
+    /// What was expected, what was to come, and what was there.
+    CompareExchange(u64, u64, Option<u64>),
+    /// What was seen, and what was put in its place, or removed; on the last run.
+    Compute(Option<u64>, Option<u64>),
+    /// A new deadline and when, and what became of it.
+    Retime(u64, Condition, Timed),
     /// The clock has moved to this time.
     Tick(u64),
+}
+
+/// What became of a deadline that was to be changed; [`ttlwheel::Retimed`] on the history's own scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timed {
+    Absent,
+    Changed(u64),
+    Kept(u64),
 }
 
 /// One operation on one key.
@@ -62,6 +80,8 @@ impl Specification for KeySpec {
         let now = op.now.unwrap_or(state.now);
         let live = state.entry.filter(|&(_, deadline)| now < deadline).map(|(value, _)| value);
         let stored = state.entry.map(|(value, _)| value);
+        // What these verbs put never expires.
+        let put = |value: Option<u64>| KeyState { entry: value.map(|value| (value, NEVER)).or(state.entry), ..*state };
         match op.done {
             Done::Get(got) => (got == live, *state),
             Done::Contains(got) => (got == live.is_some(), *state),
@@ -74,6 +94,32 @@ impl Specification for KeySpec {
                     Inserted::Replaced(old) => stored == Some(old),
                 };
                 (right, KeyState { entry: Some((value, deadline)), ..*state })
+            }
+            Done::TryInsert(value, met) => (met == live, put(live.is_none().then_some(value))),
+            Done::Replace(value, met) => (met == live, put(live.map(|_| value))),
+            Done::CompareExchange(expected, value, met) => {
+                (met == live, put((live == Some(expected)).then_some(value)))
+            }
+            Done::Compute(seen, Some(value)) => (seen == live, put(Some(value))),
+            Done::Compute(seen, None) => {
+                (seen == live, KeyState { entry: state.entry.filter(|_| live.is_none()), ..*state })
+            }
+            Done::Retime(new, condition, met) => {
+                let Some((value, present)) = state.entry.filter(|_| live.is_some()) else {
+                    return (met == Timed::Absent, *state);
+                };
+                let allowed = match condition {
+                    Condition::Always => true,
+                    Condition::IfNone => present == NEVER,
+                    Condition::IfSome => present != NEVER,
+                    Condition::IfLater => new > present,
+                    Condition::IfEarlier => new < present,
+                };
+                let entry = Some((value, if allowed { new } else { present }));
+                (
+                    met == if allowed { Timed::Changed(present) } else { Timed::Kept(present) },
+                    KeyState { entry, ..*state },
+                )
             }
             Done::Tick(time) => (state.now < time, KeyState { now: time, ..*state }),
         }
@@ -104,6 +150,14 @@ impl Sequence {
 pub struct Log(pub Vec<Event>);
 
 impl Log {
+    /// As [`Log::record`], if `work` has done anything.
+    pub fn record_if(&mut self, order: &Sequence, key: u64, now: Option<u64>, work: impl FnOnce() -> Option<Done>) {
+        let call = order.next();
+        if let Some(done) = work() {
+            self.0.push(Event { key, call, ret: order.next(), op: Op { now, done } });
+        }
+    }
+
     /// Runs `work` on `key` and notes what it did.
     pub fn record(&mut self, order: &Sequence, key: u64, now: Option<u64>, work: impl FnOnce() -> Done) -> Done {
         let call = order.next();

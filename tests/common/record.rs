@@ -7,9 +7,9 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ttlwheel::{Deadline, Inserted, ManualClock, TtlMap};
+use ttlwheel::{Condition, Deadline, Inserted, ManualClock, Operation, Retimed, TtlMap};
 
-use super::history::{Done, Log, NEVER, Sequence};
+use super::history::{Done, Log, NEVER, Sequence, Timed};
 use super::{Rng, Verbs, race};
 
 const KEYS: u64 = 64;
@@ -24,6 +24,76 @@ pub trait Subject: Sync {
 
     fn contains(&self, key: u64) -> bool {
         self.get(key).is_some()
+    }
+
+    /// One of the verbs that act by what is there, with a value that was seen before; None if there are none.
+    fn act(&self, _act: Act, _key: u64, _value: u64, _seen: Option<u64>) -> Option<Done> {
+        None
+    }
+}
+
+/// A verb that acts by what is there.
+#[derive(Clone, Copy)]
+pub enum Act {
+    TryInsert,
+    Replace,
+    CompareExchange,
+    Put,
+    Take,
+    Update,
+    /// To this deadline, on the scale of the history that starts then.
+    Retime(u64, Instant, Condition),
+}
+
+fn act<K: Hash + Eq, S: BuildHasher>(map: &TtlMap<K, u64, S>, act: Act, key: K, value: u64, seen: Option<u64>) -> Done {
+    match act {
+        Act::TryInsert => Done::TryInsert(value, map.try_insert(key, value).err().map(|refused| *refused.current)),
+        Act::Replace => Done::Replace(value, map.replace(key, value).ok().map(|old| *old)),
+        Act::CompareExchange => {
+            let expected = seen.unwrap_or(value);
+            let met = match map.compare_exchange(key, &expected, value) {
+                Ok(old) => Some(*old),
+                Err(refused) => refused.current.map(|current| *current),
+            };
+            Done::CompareExchange(expected, value, met)
+        }
+        Act::Put | Act::Take => {
+            let (mut last, put) = (None, matches!(act, Act::Put).then_some(value));
+            let _ = map.compute(key, |live| {
+                last = live.copied();
+                put.map_or(Operation::<_>::Remove, Operation::Insert)
+            });
+            Done::Compute(last, put)
+        }
+        Act::Update => {
+            let last = Cell::new(None);
+            let update = |live: &u64| {
+                last.set(Some(*live));
+                value
+            };
+            let insert = || {
+                last.set(None);
+                value
+            };
+            assert_eq!(*map.update_or_insert_with(key, update, insert), value);
+            Done::Compute(last.get(), Some(value))
+        }
+        Act::Retime(deadline, start, condition) => {
+            let told = |deadline| match deadline {
+                Deadline::At(at) => (at - start).as_nanos() as u64,
+                Deadline::Never => NEVER,
+            };
+            let met = match deadline {
+                NEVER => map.expire_at(&key, Deadline::Never, condition),
+                _ => map.expire_at(&key, start + Duration::from_nanos(deadline), condition),
+            };
+            let met = match met {
+                Retimed::Absent => Timed::Absent,
+                Retimed::Changed { before } => Timed::Changed(told(before)),
+                Retimed::Kept { deadline } => Timed::Kept(told(deadline)),
+            };
+            Done::Retime(deadline, condition, met)
+        }
     }
 }
 
@@ -46,6 +116,10 @@ impl<S: BuildHasher + Sync + Send> Subject for TtlMap<u64, u64, S> {
 
     fn contains(&self, key: u64) -> bool {
         self.contains_key(&key)
+    }
+
+    fn act(&self, which: Act, key: u64, value: u64, seen: Option<u64>) -> Option<Done> {
+        Some(act(self, which, key, value, seen))
     }
 }
 
@@ -91,6 +165,10 @@ impl<S: BuildHasher + Sync + Send> Subject for TtlMap<Stopping, u64, S> {
     fn remove(&self, key: u64) -> Option<u64> {
         self.remove(&Stopping(key)).map(|old| *old)
     }
+
+    fn act(&self, which: Act, key: u64, value: u64, seen: Option<u64>) -> Option<Done> {
+        Some(act(self, which, Stopping(key), value, seen))
+    }
 }
 
 /// The smallest map there is, on the clock.
@@ -109,12 +187,38 @@ struct Worker<'s, B> {
 }
 
 impl<B: Subject> Worker<'_, B> {
+    /// A verb that acts by what is there, for twelve numbers of 32.
+    fn choose(choice: u64, random: u64, now: u64, start: Instant, ttl: impl Fn(u64) -> u64) -> Option<Act> {
+        use Condition::{Always, IfEarlier, IfLater, IfNone, IfSome};
+        Some(match choice {
+            20 | 21 => Act::TryInsert,
+            22 => Act::Replace,
+            23 | 24 => Act::CompareExchange,
+            25 => Act::Put,
+            26 => Act::Take,
+            27 => Act::Update,
+            28 => Act::Retime(NEVER, start, [Always, IfSome, IfLater][random as usize % 3]),
+            29..32 => {
+                let deadline = now + ttl(random);
+                // As the docs say, two conditions are judged before the step that ends a life at once.
+                let conditions = [Always, IfEarlier, IfLater, IfNone, IfSome];
+                let of = if deadline <= now { 3 } else { 5 };
+                Act::Retime(deadline, start, conditions[(random >> 32) as usize % of])
+            }
+            _ => return None,
+        })
+    }
+
     /// One random operation begun at `now`; `reading` is what it sees for certain. Values are unique, and `ttl` makes
     /// a time to live of a random number.
     fn step(&mut self, now: u64, reading: Option<u64>, ttl: impl Fn(u64) -> u64) {
         let Worker { subject, order, rng, log, start } = self;
         let keys = if rng.below(2) == 0 { 4 } else { KEYS };
-        let (key, choice, random) = (rng.below(keys), rng.below(20), rng.next());
+        let (key, choice, random) = (rng.below(keys), rng.below(32), rng.next());
+        if let Some(which) = Self::choose(choice, random, now, *start, &ttl) {
+            let seen = subject.get(key);
+            return log.record_if(order, key, reading, || subject.act(which, key, random, seen));
+        }
         log.record(order, key, reading, || match choice {
             0..8 => Done::Get(subject.get(key)),
             8 => Done::Contains(subject.contains(key)),
