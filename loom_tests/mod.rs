@@ -6,6 +6,7 @@
 //! A model that can't fail proves nothing: `loom_tests/mutants.sh` breaks the code in one place at a time, and
 //! demands that the model named for it goes red.
 
+mod alter;
 mod bin;
 mod epoch;
 mod expire;

@@ -51,6 +51,10 @@ impl Model {
         }
     }
 
+    pub(super) fn census(&self) -> Census {
+        self.census.clone()
+    }
+
     pub(super) fn now(&self) -> std::time::Instant {
         self.clock.now()
     }

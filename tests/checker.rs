@@ -5,9 +5,9 @@ mod common;
 use std::hash::RandomState;
 use std::thread;
 
-use common::history::{Done, Event, NEVER, Op, check, is_linearizable};
+use common::history::{Done, Event, NEVER, Op, Timed, check, is_linearizable};
 use common::record::{Subject, Trial, map_on, phases, running};
-use ttlwheel::{Deadline, Inserted, ManualClock, TtlMap};
+use ttlwheel::{Condition, Deadline, Inserted, ManualClock, TtlMap};
 
 /// Events of one key, one after the other, on one thread.
 fn sequence(ops: &[(u64, Done)]) -> Vec<(usize, Event)> {
@@ -78,6 +78,46 @@ fn the_checker_rejects_what_is_wrong() {
     assert!(!is_linearizable(&overlapping(&twice)));
     let both: [(u64, Done); 3] = [(0, put(1, 9, New)), (0, Remove(Some(1))), (0, Remove(Some(1)))];
     assert!(!is_linearizable(&overlapping(&both)));
+}
+
+#[test]
+fn the_checker_knows_what_verbs_do() {
+    use Condition::{Always, IfLater, IfNone};
+    use Done::{CompareExchange, Compute, Get, Replace, Retime, TryInsert};
+    use Inserted::{New, Replaced};
+    let first = (0, put(1, 10, New));
+    type Two = [(u64, Done); 2];
+    let cases: [(Two, Two); 10] = [
+        ([(9, TryInsert(2, Some(1))), (9, Get(Some(1)))], [(9, TryInsert(2, None)), (9, Get(Some(2)))]),
+        ([(10, TryInsert(2, None)), (99, Get(Some(2)))], [(10, TryInsert(2, None)), (99, Get(None))]),
+        ([(9, Replace(2, Some(1))), (9, Get(Some(2)))], [(10, Replace(2, Some(1))), (10, Get(Some(2)))]),
+        (
+            [(9, CompareExchange(1, 2, Some(1))), (9, Get(Some(2)))],
+            [(9, CompareExchange(3, 2, Some(1))), (9, Get(Some(2)))],
+        ),
+        ([(9, Compute(Some(1), None)), (9, Get(None))], [(9, Compute(Some(1), None)), (9, Get(Some(1)))]),
+        ([(9, Compute(Some(1), Some(2))), (99, Get(Some(2)))], [(9, Compute(None, Some(2))), (99, Get(Some(2)))]),
+        (
+            [(9, Retime(20, IfLater, Timed::Changed(10))), (19, Get(Some(1)))],
+            [(9, Retime(20, IfLater, Timed::Changed(10))), (19, Get(None))],
+        ),
+        (
+            [(9, Retime(20, IfNone, Timed::Kept(10))), (10, Get(None))],
+            [(9, Retime(20, IfNone, Timed::Kept(10))), (10, Get(Some(1)))],
+        ),
+        (
+            [(10, Retime(20, Always, Timed::Absent)), (10, Get(None))],
+            [(10, Retime(20, Always, Timed::Changed(10))), (10, Get(Some(1)))],
+        ),
+        (
+            [(9, Retime(0, Always, Timed::Changed(10))), (9, put(2, 20, New))],
+            [(9, Retime(0, Always, Timed::Changed(10))), (9, put(2, 20, Replaced(1)))],
+        ),
+    ];
+    for (right, wrong) in cases {
+        assert!(is_linearizable(&sequence(&[first, right[0], right[1]])), "{right:?}");
+        assert!(!is_linearizable(&sequence(&[first, wrong[0], wrong[1]])), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -53,13 +53,14 @@ pub(super) struct Most {
 }
 
 impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
-    /// Sees to it that the bucket of a hash is looked at when an entry lapses that was just linked there.
+    /// Sees to it that the bucket of a hash is looked at when an entry lapses that was just linked there, or given
+    /// this deadline.
     #[inline]
     pub(super) fn remind(&self, hash: u64, deadline: u64, now: u64) {
         if deadline == NEVER {
             return;
         }
-        // The link before the look at the due; pairs with the fence in `fire` (W7).
+        // The link, or the CAS of the deadline, before the look at the due; pairs with the fence in `fire` (W7).
         fence_after_rmw();
         // The write is done by now: a panic of some other key's hash, if bins are moved, is not its caller's.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.remind_at(hash, tick_after(deadline), now))) {
