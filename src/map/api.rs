@@ -310,7 +310,7 @@ where
     {
         let hash = self.hash_early(key);
         let (guard, now) = (pin(), Now::unread(&self.clock));
-        let entry = NonNull::from(self.take_hashed(hash, key, &now, &guard)?);
+        let entry = NonNull::from(self.take_hashed(hash, key, |_| true, &now, &guard)?);
         Some(Ref::new(entry, Hold::Own(guard)))
     }
 

@@ -334,18 +334,25 @@ where
     fn take_if<'g, Q>(
         &self,
         key: &Q,
-        mut leaves: impl FnMut(&Entry<K, V>) -> bool,
+        leaves: impl FnMut(&Entry<K, V>) -> bool,
         now: &Now<'_>,
         guard: &'g Guard,
     ) -> Option<&'g Entry<K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.take_hashed(self.hash(key), key, now, guard)
+        self.take_hashed(self.hash(key), key, leaves, now, guard)
     }
 
     /// The same, with the key's hash at hand.
-    fn take_hashed<'g, Q>(&self, hash: u64, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
+    fn take_hashed<'g, Q>(
+        &self,
+        hash: u64,
+        key: &Q,
+        mut leaves: impl FnMut(&Entry<K, V>) -> bool,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
