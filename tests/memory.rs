@@ -17,11 +17,14 @@ use ttlwheel::TtlMap;
 struct Counting;
 
 static BYTES: AtomicI64 = AtomicI64::new(0);
+/// The most there were since it was set.
+static PEAK: AtomicI64 = AtomicI64::new(0);
 
 // SAFETY: every call goes to the system allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as i64, Relaxed);
+        let bytes = BYTES.fetch_add(layout.size() as i64, Relaxed) + layout.size() as i64;
+        PEAK.fetch_max(bytes, Relaxed);
         // SAFETY: the caller's promise is the system allocator's demand.
         unsafe { System.alloc(layout) }
     }
@@ -84,6 +87,37 @@ fn memory_comes_back_after_each_mass_expiry() {
         clock.advance(TTL);
         assert!(purge_all(map) > 0);
     });
+}
+
+/// The reminders of a table that has grown are older than most of its bins: what they sweep first are bins whose numbers
+/// end alike. Judged by those, the table was halved while the others were full; memory rose instead of falling.
+#[test]
+fn a_table_swept_by_old_reminders_is_not_halved_too_soon() {
+    let _serial = serial();
+    for (first, then) in [(3, 3_000), (60, 20_000), (1, scaled(30_000, 200_000)), (200, scaled(30_000, 200_000))] {
+        let (map, clock) = manual_map(TTL, Identity);
+        // Reminders of a table of so many keys, which come one after another.
+        (0..first).for_each(|key| drop(map.insert_forever(key, key)));
+        for key in first..4 * first {
+            map.insert(key, key);
+            clock.advance(TTL / 100);
+        }
+        (4 * first..then).for_each(|key| drop(map.insert(key, key)));
+        let full = bytes();
+        PEAK.store(full, Relaxed);
+        let mut stored = map.stored_len();
+        while stored > first as usize {
+            let purged = map.purge_expired(100);
+            stored -= purged.removed;
+            // Halved, a table holds two entries a bin at most, give or take what a sample of it may be wrong by.
+            assert!(stored <= map.capacity(), "{stored} of {then} entries in a table for {}", map.capacity());
+            if !purged.more {
+                clock.advance(TTL / 100);
+            }
+        }
+        let peak = PEAK.load(Relaxed);
+        assert!(peak < full + full / 2, "{peak} bytes meanwhile, {full} before");
+    }
 }
 
 #[test]

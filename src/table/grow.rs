@@ -50,7 +50,8 @@ impl<E> Array<E> {
 
     /// A table whose lines run out is doubled if it has two and a half entries a bin, else rebuilt: then lines have
     /// gone to bins that were full once. One full bin in a large table is chance, and has its tail: that calls for
-    /// doubling only with five entries a bin. With less than three entries in four bins a table is halved.
+    /// doubling only with five entries a bin. With less than three entries in four bins a table is halved, if they are spread
+    /// as by chance: if half a table was swept, the other half's bins should not be put together.
     fn wanted_bits(&self, index: usize, pressure: Pressure, min_bits: u32) -> Option<u32> {
         let over_limit = self.arena.is_over_limit();
         let half_loads = match pressure {
@@ -59,18 +60,28 @@ impl<E> Array<E> {
             Pressure::Freed => usize::MAX,
             Pressure::None | Pressure::Line => return None,
         };
-        let sample = self.len().min(SAMPLE);
-        // From all over the table: a walk that purges leaves its front empty and its back full.
-        let stride = self.len() / sample;
-        let load: usize = (0..sample).map(|n| self.bin(index.wrapping_add(n * stride)).header().live_count()).sum();
-        let bits = self.bits();
+        let (bits, sample) = (self.bits(), self.len().min(SAMPLE));
+        let loads = self.sample(index, sample);
+        let (load, taken) = loads.fold((0, 0), |(load, taken), bin| (load + bin, taken + usize::from(bin > 0)));
         if 2 * load >= half_loads.saturating_mul(sample) && bits < MAX_BITS {
             Some(bits + 1)
-        } else if 4 * load < 3 * sample && bits > min_bits {
+        } else if 4 * load < 3 * sample && load <= 2 * taken && bits > min_bits {
             Some(bits - 1)
         } else {
             (over_limit && pressure != Pressure::Freed).then_some(bits)
         }
+    }
+
+    /// How many entries there are in each of so many bins from all over the table.
+    ///
+    /// A walk that purges leaves its front empty and its back full, and a sweep by reminders that are older than the
+    /// table empties bins whose numbers end alike. Multiples of the golden ratio (Knuth) are spread evenly in the former
+    /// sense and mixed in the latter.
+    fn sample(&self, index: usize, many: usize) -> impl Iterator<Item = usize> {
+        let mixed =
+            move |n: usize| (index.wrapping_add(n) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - self.bits());
+        let place = move |n: usize| if many == self.len() { n } else { mixed(n) as usize };
+        (0..many).map(move |n| self.bin(place(n)).header().live_count())
     }
 
     /// Units of work from this array to `next`.
