@@ -9,7 +9,7 @@ pub(crate) use std::hash::RandomState;
 #[cfg(not(ttl_loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(ttl_loom))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, Weak};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 #[cfg(not(ttl_loom))]
 pub(crate) use std::thread;
 
@@ -18,7 +18,7 @@ pub use counted::{Arc, Weak};
 #[cfg(ttl_loom)]
 pub(crate) use loom::sync::atomic::{Ordering, fence};
 #[cfg(ttl_loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(ttl_loom)]
 pub(crate) use loom::thread;
 #[cfg(ttl_loom)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::TtlMap;
 use super::counters::Counters;
+use super::flight::Flights;
 use crate::clock::Clock;
 use crate::garbage::Garbage;
 use crate::reaper::Alarm;
@@ -123,6 +124,7 @@ impl<K, V, S> Builder<K, V, S> {
             counters: Counters::default(),
             garbage: Garbage::new(),
             alarm: Alarm::default(),
+            flights: Flights::default(),
             clock,
             hasher: self.hasher,
             time_to_live: self.time_to_live,

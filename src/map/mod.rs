@@ -7,7 +7,11 @@ mod builder;
 #[cfg(test)]
 pub(crate) mod check;
 mod counters;
+pub(crate) mod flight;
 mod iter;
+mod load;
+#[cfg(feature = "async")]
+mod load_async;
 mod pinned;
 mod purge;
 mod remind;
@@ -42,6 +46,7 @@ use crate::sync::RandomState;
 use crate::table::{Glance, Table};
 use crate::wheel::{Wheel, tick_at};
 use counters::Counters;
+use flight::Flights;
 use sweep::Upkeep;
 use unpublished::Unpublished;
 
@@ -67,6 +72,8 @@ pub struct TtlMap<K, V, S = RandomState> {
     counters: Counters,
     /// For the reapers that watch.
     alarm: Alarm,
+    /// What is being loaded.
+    flights: Flights<K>,
     clock: Clock,
     hasher: S,
     /// None: for ever.
