@@ -158,10 +158,12 @@ where
     where
         F: Future<Output = Result<V, E>>,
     {
-        match self.arrive(key, patience) {
-            Ok(found) => Ok(found),
-            Err(caller) => caller.load_async(compute).await,
-        }
+        // What is found is not held across an await, here and below: it would take `Send` away.
+        let caller = match self.arrive(key, patience) {
+            Ok(found) => return Ok(found),
+            Err(caller) => caller,
+        };
+        caller.load_async(compute).await
     }
 }
 
@@ -175,7 +177,6 @@ where
         F: Future<Output = Result<V, E>>,
     {
         let ticket = loop {
-            // What is found is not held across an await, which would take `Send` away.
             let flight = match self.next() {
                 Next::Return(found) => return Ok(found),
                 Next::Compute(ticket) => break ticket,
