@@ -430,6 +430,16 @@ fn no_grace_is_too_long() {
 }
 
 #[test]
+fn value_that_was_over_from_the_start_has_no_grace() {
+    let (map, _clock) = manual_map::<u64, u64, _>(Duration::ZERO, Identity);
+    map.insert(1, 1);
+    map.get_or_refresh_with(1, Duration::MAX, || {
+        assert_eq!(*map.get_or_refresh_with(1, Duration::MAX, || 2), 2);
+        3
+    });
+}
+
+#[test]
 fn callers_without_a_lapsed_value_wait() {
     let (map, _clock) = manual_map::<Key, u64, _>(TTL, Identity);
     let lead = |wait: &dyn Fn()| {
