@@ -4,13 +4,13 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -50,36 +50,41 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
-/// Runs `lead` on this thread, and one `follow(n)` each on `count` others that meet its flight. To `lead` it gives what
-/// waits until all have met it.
+/// Tells when followers compare keys.
+struct Meetings(Mutex<Receiver<()>>);
+
+impl Meetings {
+    fn wait(&self, count: usize) {
+        (0..count).for_each(|_| self.0.lock().unwrap().recv().unwrap());
+    }
+}
+
+/// Runs `lead` on this thread, and one `follow` each on `count` others that meet its flight. To `lead` it gives what
+/// waits until all have met it; to `follow` its number, and what waits until so many have met something once more.
 fn followed<A, B: Send>(
     count: usize,
     lead: impl FnOnce(&dyn Fn()) -> A,
-    follow: impl Fn(usize) -> B + Sync,
+    follow: impl Fn(usize, &Meetings) -> B + Sync,
 ) -> (A, Vec<B>) {
     let (meet, met) = channel();
+    let met = Meetings(Mutex::new(met));
     thread::scope(|scope| {
-        let follow = &follow;
-        let mut started = Vec::new();
-        let start = RefCell::new(|| {
-            started.extend((0..count).map(|n| {
+        let (follow, met) = (&follow, &met);
+        let started = RefCell::new(Vec::new());
+        let start = || {
+            started.borrow_mut().extend((0..count).map(|n| {
                 let meet: Sender<()> = meet.clone();
                 scope.spawn(move || {
-                    let met_before = Cell::new(false);
-                    on_eq(move || {
-                        if !met_before.replace(true) {
-                            meet.send(()).unwrap();
-                        }
-                    });
-                    let result = follow(n);
+                    on_eq(move || meet.send(()).unwrap());
+                    let result = follow(n, met);
                     HOOK.set(None);
                     result
                 })
             }));
-            (0..count).for_each(|_| met.recv().unwrap());
-        });
-        let led = lead(&|| start.borrow_mut()());
-        (led, started.into_iter().map(|follower| follower.join().unwrap()).collect())
+            met.wait(count);
+        };
+        let led = lead(&start);
+        (led, started.into_inner().into_iter().map(|follower| follower.join().unwrap()).collect())
     })
 }
 
@@ -93,7 +98,7 @@ fn one_computes_and_all_get_its_value() {
             7
         })
     };
-    let (led, followed) = followed(4, lead, |n| load(n as u64));
+    let (led, followed) = followed(4, lead, |n, _| load(n as u64));
     assert_eq!((led, followed), (7, vec![7; 4]));
     assert_eq!(map.len(), 1);
 }
@@ -161,7 +166,13 @@ fn panic_wakes_all_and_the_next_computes() {
         };
         *catch_unwind(AssertUnwindSafe(load)).unwrap_err().downcast::<&str>().unwrap()
     };
-    let (led, followed) = followed(4, lead, |_| *map.get_or_insert_with(Key(1), || computed.fetch_add(1, SeqCst)));
+    let (led, followed) = followed(4, lead, |_, met| {
+        *map.get_or_insert_with(Key(1), || {
+            // The others follow the next flight, as they did the first.
+            met.wait(3);
+            computed.fetch_add(1, SeqCst)
+        })
+    });
     assert_eq!((led, followed), ("injected", vec![0; 4]));
     assert_eq!(computed.into_inner(), 1);
 }
@@ -177,7 +188,7 @@ fn error_is_for_its_caller_alone() {
         failed.err()
     };
     let (led, followed) =
-        followed(4, lead, |n| map.try_get_or_insert_with(Key(1), || Err(n)).expect_err("nobody succeeds"));
+        followed(4, lead, |n, _| map.try_get_or_insert_with(Key(1), || Err(n)).expect_err("nobody succeeds"));
     assert_eq!((led, followed), (Some(100), vec![0, 1, 2, 3]));
     assert_eq!(map.stored_len(), 0);
 }
@@ -193,8 +204,9 @@ fn error_wakes_all_and_the_next_computes() {
         });
         failed.err()
     };
-    let follow =
-        |_| map.try_get_or_insert_with(Key(1), || Ok::<_, ()>(computed.fetch_add(1, SeqCst))).map(|found| *found);
+    let follow = |_, _: &Meetings| {
+        map.try_get_or_insert_with(Key(1), || Ok::<_, ()>(computed.fetch_add(1, SeqCst))).map(|found| *found)
+    };
     let (led, followed) = followed(4, lead, follow);
     assert_eq!((led, followed), (Some("mine"), vec![Ok(0); 4]));
     assert_eq!(computed.into_inner(), 1);
@@ -226,7 +238,7 @@ fn value_that_is_over_at_once_is_for_who_computed_it() {
     };
     // Those who have followed in vain don't wait for each other: all compute at once.
     let all_compute = Barrier::new(4);
-    let follow = |n| {
+    let follow = |n, _: &Meetings| {
         *map.get_or_insert_with(Key(1), || {
             all_compute.wait();
             n as u64
@@ -296,16 +308,17 @@ fn circle_of_loads_ends() {
 #[test]
 fn comparison_that_loads_waits_for_nobody() {
     let map = Rc::new(manual_map::<Key, u64, _>(TTL, Collide::<1>).0);
-    map.insert(Key(1), 1);
-    let theirs = Rc::clone(&map);
-    on_eq(move || {
-        let hook = HOOK.take();
-        assert_eq!(*theirs.get_or_insert_with(Key(2), || 2), 2);
-        HOOK.set(hook);
+    let found = map.get_or_insert_with(Key(1), || {
+        let theirs = Rc::clone(&map);
+        // Key 2 is compared with the key that is being computed, and with no other.
+        on_eq(move || {
+            HOOK.set(None);
+            assert_eq!(*theirs.get_or_insert_with(Key(3), || 3), 3);
+        });
+        *map.get_or_insert_with(Key(2), || 2) - 1
     });
-    assert_eq!(*map.get_or_insert_with(Key(3), || 3), 3);
-    HOOK.set(None);
-    assert_eq!((map.get_cloned(&Key(2)), map.get_cloned(&Key(3))), (Some(2), Some(3)));
+    assert_eq!(*found, 1);
+    assert_eq!([1, 2, 3].map(|key| map.get_cloned(&Key(key))), [Some(1), Some(2), Some(3)]);
 }
 
 #[test]
@@ -448,5 +461,5 @@ fn callers_without_a_lapsed_value_wait() {
             7
         })
     };
-    assert_eq!(followed(4, lead, |_| *map.get_or_refresh_with(Key(1), TTL, || 8)), (7, vec![7; 4]));
+    assert_eq!(followed(4, lead, |_, _| *map.get_or_refresh_with(Key(1), TTL, || 8)), (7, vec![7; 4]));
 }

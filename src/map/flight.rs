@@ -24,7 +24,7 @@ mod stage;
 use std::sync::{OnceLock, PoisonError};
 
 #[cfg(feature = "async")]
-pub(super) use awaiting::Following;
+pub(crate) use awaiting::Following;
 pub(super) use stage::Stage;
 
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock};
