@@ -5,8 +5,7 @@
 
 mod common;
 
-use common::peers::PEERS;
-use common::{Draw, Ring, Tally, stream};
+use common::{Data, Draw, Ring, Tally, Words, peers, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::cell::LazyCell;
 use std::hint::black_box;
@@ -16,36 +15,36 @@ const ENTRIES: [usize; 2] = [10_000, 1_000_000];
 const STREAM: usize = 1 << 20;
 
 fn hit(criterion: &mut Criterion) {
-    ask(criterion, "get hit", Draw::Hits);
+    ask::<Words>(criterion, "get hit", Draw::Hits);
 }
 
 fn miss(criterion: &mut Criterion) {
-    ask(criterion, "get miss", Draw::Misses);
+    ask::<Words>(criterion, "get miss", Draw::Misses);
 }
 
-fn ask(criterion: &mut Criterion, question: &str, draw: Draw) {
+fn ask<D: Data>(criterion: &mut Criterion, question: &str, draw: Draw) {
     for entries in ENTRIES {
-        let ring = Ring::new(stream(draw, entries, STREAM, 0));
+        let ring = Ring::new(stream::<D>(draw, entries, STREAM, 0));
         let expected = match draw {
             Draw::Misses => Tally::default(),
-            _ => Tally::expected(ring.keys(), 0),
+            _ => Tally::expected::<D>(ring.keys(), 0),
         };
         let mut group = criterion.benchmark_group(format!("{question}/{entries}"));
-        for entry in PEERS {
+        for entry in peers::all::<D>() {
             // Lazily, for a filter on the command line to spare what it leaves out.
             let map = LazyCell::new(|| {
                 let map = entry.filled(entries);
-                for &pin in entry.pins {
-                    assert_eq!(map.get(pin, ring.keys()), expected, "{}", entry.name);
+                for &way in entry.ways {
+                    assert_eq!(map.get(way, ring.keys()), expected, "{}", entry.name);
                 }
                 map
             });
-            for &pin in entry.pins {
-                group.bench_function(pin.label(entry.name), |bencher| {
+            for &way in entry.ways {
+                group.bench_function(way.label(entry.name), |bencher| {
                     let map = &**map;
                     bencher.iter_custom(|count| {
                         ring.time(count, |keys| {
-                            black_box(map.get(pin, keys));
+                            black_box(map.get(way, keys));
                         })
                     })
                 });

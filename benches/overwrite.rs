@@ -5,8 +5,7 @@
 
 mod common;
 
-use common::peers::PEERS;
-use common::{Draw, Pin, Ring, Tally, stream};
+use common::{Draw, Ring, Tally, Way, Words, peers, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::cell::LazyCell;
 use std::time::Duration;
@@ -18,9 +17,9 @@ const CHECKED: usize = 1_000;
 
 fn overwrite(criterion: &mut Criterion) {
     for entries in ENTRIES {
-        let ring = Ring::new(stream(Draw::Hits, entries, STREAM, 0));
+        let ring = Ring::new(stream::<Words>(Draw::Hits, entries, STREAM, 0));
         let mut group = criterion.benchmark_group(format!("overwrite/{entries}"));
-        for entry in PEERS {
+        for entry in peers::all::<Words>() {
             // Lazily, for a filter on the command line to spare what it leaves out.
             let map = LazyCell::new(|| entry.filled(entries));
             let mut generation = 0;
@@ -31,8 +30,8 @@ fn overwrite(criterion: &mut Criterion) {
                     let time = ring.time(count, |keys| map.insert(keys, generation));
                     let last = ring.last();
                     let last = &last[last.len().saturating_sub(CHECKED)..];
-                    let expected = Tally::expected(last, generation);
-                    assert_eq!(map.get(Pin::PerOp, last), expected, "{}", entry.name);
+                    let expected = Tally::expected::<Words>(last, generation);
+                    assert_eq!(map.get(Way::Call, last), expected, "{}", entry.name);
                     time
                 })
             });

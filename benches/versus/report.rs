@@ -1,70 +1,73 @@
-//! Results as JSON lines and as markdown.
+//! Results as markdown.
 
 use std::fmt::Write as _;
-use std::process::Command;
+use std::fs;
+use std::path::Path;
 
-use serde::Serialize;
+use crate::Result;
+use crate::common::{Data, Texts, Words};
+use crate::machine::{command, surroundings};
+use crate::play::Measurement;
+use crate::targets;
+use crate::workloads;
 
-use crate::common::peers::PEERS;
-use crate::workloads::{Unit, WORKLOADS};
-
-/// One peer in one case.
-#[derive(Clone, Debug, Serialize)]
-pub struct Measurement {
-    pub workload: &'static str,
-    pub entries: usize,
-    pub threads: usize,
-    pub peer: String,
-    /// The median, in nanoseconds an operation as each thread sees it; none for a workload in bytes.
-    pub ns: Option<f64>,
-    /// The median of a workload in bytes an entry.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<f64>,
-    pub min: f64,
-    pub max: f64,
-    /// Our median by theirs, both with the same way of pinning.
-    pub ratio: f64,
-}
-
-impl Measurement {
-    fn cell(&self) -> String {
-        let median = self.ns.or(self.bytes).unwrap_or(f64::NAN);
-        let (median, min, max) = (short(median), short(self.min), short(self.max));
-        let spread = match self.bytes {
-            Some(_) => String::new(),
-            None => format!(" ({min}–{max})"),
-        };
-        match self.peer.starts_with(PEERS[0].name) {
-            true => format!("{median}{spread}"),
-            false => format!("{median}{spread} **{:.2}**", self.ratio),
-        }
-    }
-}
+/// What is between these lines of a file is replaced.
+const BEGIN: &str = "<!-- versus: begin -->";
+const END: &str = "<!-- versus: end -->";
 
 /// Three digits are more than such a figure is worth.
 fn short(figure: f64) -> String {
     match figure {
         f if f < 10.0 => format!("{f:.2}"),
         f if f < 100.0 => format!("{f:.1}"),
-        f => format!("{f:.0}"),
+        f if f < 10_000.0 => format!("{f:.0}"),
+        f if f < 10_000_000.0 => format!("{:.0} k", f / 1e3),
+        f => format!("{:.0} M", f / 1e6),
     }
 }
 
-fn count(entries: usize) -> String {
-    match entries {
-        n if n >= 1_000_000 && n % 1_000_000 == 0 => format!("{} M", n / 1_000_000),
-        n if n >= 1_000 && n % 1_000 == 0 => format!("{} k", n / 1_000),
-        n => n.to_string(),
+/// A case in words; nothing if there is no more than one.
+pub fn case(entries: usize, threads: usize) -> String {
+    let entries = match entries {
+        0 | 1 => None,
+        n if n % 1_000_000 == 0 => Some(format!("{} M", n / 1_000_000)),
+        n if n % 1_000 == 0 => Some(format!("{} k", n / 1_000)),
+        n => Some(n.to_string()),
+    };
+    let threads = (threads > 1).then(|| format!("{threads} threads"));
+    entries.into_iter().chain(threads).collect::<Vec<_>>().join(", ")
+}
+
+fn cell(row: &Measurement) -> String {
+    let median = row.ns.or(row.bytes).unwrap_or(f64::NAN);
+    let spread = match row.min == row.max {
+        true => String::new(),
+        false => format!(" ({}–{})", short(row.min), short(row.max)),
+    };
+    match row.peer == row.against {
+        true => format!("{}{spread}", short(median)),
+        false => format!("{}{spread} **{:.2}**", short(median), row.ratio),
     }
 }
 
-/// A table a workload: a row a peer, a column a size and number of threads.
+/// The targets, then a table a workload: a row a peer, a column a case or figure.
 pub fn tables(measurements: &[Measurement]) -> String {
+    let mut text = targets::table(measurements);
+    text.push_str(&set::<Words>(measurements));
+    text.push_str(&set::<Texts>(measurements));
+    text
+}
+
+fn set<D: Data>(measurements: &[Measurement]) -> String {
     let mut text = String::new();
-    for workload in WORKLOADS {
-        let rows: Vec<_> = measurements.iter().filter(|m| m.workload == workload.name).collect();
-        let mut columns: Vec<_> = rows.iter().map(|m| (m.entries, m.threads)).collect();
-        columns.sort_unstable();
+    for workload in workloads::all::<D>() {
+        let rows = measurements.iter().filter(|row| row.set == D::NAME && row.workload_name == workload.name);
+        let rows: Vec<_> = rows.collect();
+        if rows.is_empty() {
+            continue;
+        }
+        writeln!(text, "### {}, {}\n\n{}.\n", workload.name, D::NAME, capital(workload.about)).unwrap();
+        let mut columns: Vec<_> = rows.iter().map(|row| (row.entries, row.threads, &row.workload)).collect();
         columns.dedup();
         let mut peers: Vec<&str> = Vec::new();
         for row in &rows {
@@ -72,25 +75,18 @@ pub fn tables(measurements: &[Measurement]) -> String {
                 peers.push(&row.peer);
             }
         }
-        if rows.is_empty() {
-            continue;
-        }
-        let unit = match workload.unit {
-            Unit::Nanos => "ns",
-            Unit::Bytes => "bytes",
-        };
-        writeln!(text, "### {}\n\n{}; {unit}.\n", workload.name, workload.about).unwrap();
-        let heads = columns.iter().map(|&(entries, threads)| {
-            let plural = if threads == 1 { "" } else { "s" };
-            format!(" {}, {threads} thread{plural} |", count(entries))
+        let heads = columns.iter().map(|&(entries, threads, name)| {
+            let figure = name.split_once(": ").map(|(_, figure)| figure.to_owned());
+            let case = Some(case(entries, threads)).filter(|case| !case.is_empty());
+            format!(" {} |", case.into_iter().chain(figure).collect::<Vec<_>>().join(", "))
         });
         writeln!(text, "| |{}", heads.collect::<String>()).unwrap();
         writeln!(text, "|---|{}", "---|".repeat(columns.len())).unwrap();
         for peer in peers {
-            let cells = columns.iter().map(|&(entries, threads)| {
+            let cells = columns.iter().map(|&(entries, threads, name)| {
                 rows.iter()
-                    .find(|m| m.peer == peer && m.entries == entries && m.threads == threads)
-                    .map_or(" |".to_owned(), |m| format!(" {} |", m.cell()))
+                    .find(|m| m.peer == peer && m.entries == entries && m.threads == threads && m.workload == *name)
+                    .map_or(" |".to_owned(), |m| format!(" {} |", cell(m)))
             });
             writeln!(text, "| {peer} |{}", cells.collect::<String>()).unwrap();
         }
@@ -99,63 +95,39 @@ pub fn tables(measurements: &[Measurement]) -> String {
     text
 }
 
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect()
+}
+
 /// The tables with what they were measured on and how to read them.
-pub fn page(measurements: &[Measurement], rounds: usize) -> String {
+fn page(measurements: &[Measurement]) -> String {
     format!(
-        "## Side by side\n\n\
-         Measured by `cargo bench --bench versus{}`: {}.\n\
-         One process; within each of {rounds} rounds every peer in turn; the median, in brackets the least and the \
-         greatest round, and **in bold our median over theirs** (below 1: we are faster or smaller), pin held against \
-         pin held, else a pin an operation. Keys and values are `u64`, the hasher is foldhash (quality) for all. With \
-         two threads the figure is the time an operation takes on each of them. Freed memory is kept by \
-         the process, so that no map pays for page faults; but for `--quick`, all maps are made anew every third round.\n\n{}",
-        std::env::args()
-            .skip(1)
-            .filter(|arg| arg != "--bench")
-            .enumerate()
-            .map(|(i, arg)| if i == 0 { format!(" -- {arg}") } else { format!(" {arg}") })
-            .collect::<String>(),
+        "Measured by `{}`:\n{}.\n\n\
+         Nanoseconds an operation, or bytes an entry. In each round every peer has its turn, in one process; the figure is \
+         the median of the rounds, in brackets the least and the greatest, and **in bold ours over theirs**, the median of \
+         the ratios taken round by round (below 1: we are faster or smaller). Pins that are held are compared with our \
+         held pin, all else with `get_cloned` of ours, or a pin an operation for writes; our rows in other ways are \
+         compared with those, too. With two threads the figure is the time an operation takes on each of them. One hasher \
+         for all, foldhash (quality). Ours has its default clock, exact to the nanosecond. Upkeep that a peer puts off \
+         is in the time of the round. Freed memory is kept by the process, so that no map pays for page faults.\n\n{}",
+        command(),
         surroundings(),
         tables(measurements)
     )
 }
 
-/// Processor, compiler and the versions of the peers.
-fn surroundings() -> String {
-    let mut parts = vec![cpu()];
-    parts.extend(rustc());
-    let mut packages: Vec<_> = PEERS.iter().map(|peer| peer.package).collect();
-    packages.push("foldhash");
-    packages.dedup();
-    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
-    let lock = std::fs::read_to_string(lock).unwrap_or_default();
-    let versions = packages.into_iter().map(|package| {
-        let version = version(&lock, package).unwrap_or("of unknown version");
-        format!("{package} {version}")
-    });
-    parts.extend(versions);
-    parts.join(", ")
+/// Puts the page between the markers of a file; at its end, if there are none.
+pub fn write(file: &Path, measurements: &[Measurement]) -> Result {
+    let at = |error: std::io::Error| format!("{}: {error}", file.display());
+    let old = if file.exists() { fs::read_to_string(file).map_err(at)? } else { String::new() };
+    Ok(fs::write(file, between(&old, &page(measurements))).map_err(at)?)
 }
 
-fn version<'l>(lock: &'l str, package: &str) -> Option<&'l str> {
-    let after = lock.split(&format!("name = \"{package}\"\nversion = \"")).nth(1)?;
-    after.split('"').next()
-}
-
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        (name.trim() == "model name").then(|| value.trim().to_owned())
-    });
-    let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
-    let model = model.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    format!("{model} ({cores} cores seen)")
-}
-
-fn rustc() -> Option<String> {
-    let output = Command::new("rustc").arg("--version").output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let version = text.split(" (").next()?.trim();
-    (!version.is_empty()).then(|| version.to_owned())
+fn between(old: &str, page: &str) -> String {
+    let (before, after) = match (old.find(BEGIN), old.find(END)) {
+        (Some(begin), Some(end)) if begin < end => (&old[..begin], &old[end + END.len()..]),
+        _ => (old, "\n"),
+    };
+    format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", page.trim_end())
 }

@@ -1,0 +1,62 @@
+//! ttlwheel, with its default clock.
+
+use std::time::Duration;
+
+use ttlwheel::{Pinned, TtlMap};
+
+use crate::common::{Data, Hasher, Ops, Peer, Upkeep, Way, hasher};
+
+pub type Ours<D> = TtlMap<<D as Data>::Key, <D as Data>::Value, Hasher>;
+type Held<'a, D> = Pinned<'a, <D as Data>::Key, <D as Data>::Value, Hasher>;
+
+impl<D: Data> Ops<D> for Ours<D> {
+    #[inline]
+    fn get(&self, key: &D::Key) -> Option<u64> {
+        // One call: it has the bin fetched before it pins.
+        self.get_cloned(key).map(|value| D::weigh(&value))
+    }
+    fn insert(&self, key: D::Key, value: D::Value) {
+        self.pin().insert(key, value);
+    }
+    fn remove(&self, key: &D::Key) -> bool {
+        self.pin().remove(key).is_some()
+    }
+}
+
+impl<D: Data> Ops<D> for Held<'_, D> {
+    #[inline]
+    fn get(&self, key: &D::Key) -> Option<u64> {
+        self.get(key).map(D::weigh)
+    }
+    fn insert(&self, key: D::Key, value: D::Value) {
+        self.insert(key, value);
+    }
+    fn remove(&self, key: &D::Key) -> bool {
+        self.remove(key).is_some()
+    }
+}
+
+impl<D: Data> Peer<D> for Ours<D> {
+    const NAME: &'static str = "ttlwheel";
+    const PACKAGE: &'static str = "ttlwheel";
+    const WAYS: &'static [Way] = &[Way::Call, Way::PinEach, Way::Held];
+    const UPKEEP: Upkeep = Upkeep::Itself;
+    type Held<'a> = Held<'a, D>;
+
+    fn new(ttl: Duration) -> Self {
+        TtlMap::with_hasher(ttl, hasher())
+    }
+    fn hold(&self) -> Self::Held<'_> {
+        self.pin()
+    }
+    #[inline]
+    fn get_by_pin(&self, key: &D::Key) -> Option<u64> {
+        self.pin().get(key).map(D::weigh)
+    }
+    fn sweep(&self) {
+        while self.purge_expired(1_000).more {}
+    }
+    fn stored(&self) -> usize {
+        self.stored_len()
+    }
+}
