@@ -50,9 +50,9 @@ pub trait Batches<D: Data>: Sync {
     fn insert_timed(&self, keys: &[D::Key], done: &AtomicUsize, timings: &mut Timings);
     /// Gets keys at random from those that are `done` until all are, timing each; returns how many it missed.
     fn get_timed(&self, keys: &[D::Key], done: &AtomicUsize, timings: &mut Timings) -> usize;
-    /// Inserts new keys, from the `first`-th on, for so long, sweeping now and then (as part of an insert) if told to;
-    /// returns how many and the times.
-    fn insert_for(&self, first: usize, time: Duration, sweep_every: Option<Duration>) -> (usize, Timings);
+    /// Inserts new keys for so long, sweeping now and then (as part of an insert) if told to;
+    /// returns how many and the times. Calls `watch` after every 256.
+    fn insert_for(&self, time: Duration, sweep_every: Option<Duration>, watch: &mut dyn FnMut()) -> (usize, Timings);
     /// Does the upkeep that the map put off.
     fn settle(&self);
     /// Removes all that has lapsed.
@@ -155,16 +155,16 @@ impl<D: Data, P: Peer<D>> Batches<D> for P {
         }
     }
 
-    fn insert_for(&self, first: usize, time: Duration, sweep_every: Option<Duration>) -> (usize, Timings) {
+    fn insert_for(&self, time: Duration, sweep_every: Option<Duration>, watch: &mut dyn FnMut()) -> (usize, Timings) {
         let mut timings = timings();
-        let (mut index, mut swept) = (first, Instant::now());
+        let (mut index, mut swept) = (0, Instant::now());
         let end = swept + time;
         loop {
             let key = D::key(index);
             let value = D::value(&key, 0);
             let start = Instant::now();
             if start >= end {
-                return (index - first, timings);
+                return (index, timings);
             }
             if sweep_every.is_some_and(|every| start - swept >= every) {
                 Peer::sweep(self);
@@ -173,6 +173,9 @@ impl<D: Data, P: Peer<D>> Batches<D> for P {
             Ops::insert(self, key, value);
             note(&mut timings, start.elapsed());
             index += 1;
+            if index % 256 == 0 {
+                watch();
+            }
         }
     }
 

@@ -79,7 +79,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-pub use glibc::{in_use, keep, tidy};
+pub use glibc::{keep, tidy};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
@@ -87,24 +87,8 @@ mod glibc {
     use std::hint::black_box;
     use std::time::{Duration, Instant};
 
-    /// glibc's `struct mallinfo2`.
-    #[repr(C)]
-    struct Mallinfo {
-        before: [usize; 7],
-        /// Bytes in chunks that are in use.
-        uordblks: usize,
-        after: [usize; 2],
-    }
-
     unsafe extern "C" {
         fn mallopt(parameter: c_int, value: c_int) -> c_int;
-        fn mallinfo2() -> Mallinfo;
-    }
-
-    /// Bytes in use in the heap of the first thread.
-    pub fn in_use() -> f64 {
-        // SAFETY: no precondition; the structure is as glibc has it since 2.33.
-        unsafe { mallinfo2().uordblks as f64 }
     }
 
     const M_TRIM_THRESHOLD: c_int = -1;
@@ -144,10 +128,6 @@ mod glibc {
 mod glibc {
     pub fn chunk(asked: usize) -> usize {
         asked
-    }
-
-    pub fn in_use() -> f64 {
-        f64::NAN
     }
 
     pub fn keep() {}

@@ -31,7 +31,8 @@ pub fn command() -> String {
 }
 
 fn version<'l>(lock: &'l str, package: &str) -> Option<&'l str> {
-    let after = lock.split(&format!("name = \"{package}\"\nversion = \"")).nth(1)?;
+    // The newest: a peer may bring an old version of another along.
+    let after = lock.split(&format!("name = \"{package}\"\nversion = \"")).skip(1).last()?;
     after.split('"').next()
 }
 
