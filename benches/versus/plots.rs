@@ -10,6 +10,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use crate::Result;
+use crate::common::{Data, Words, peers};
 use crate::play::Measurement;
 use crate::timeline::Line;
 
@@ -18,7 +19,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 420;
 
-/// Ours first and the most visible.
+/// A color a peer, in the order of the list.
 const COLORS: [RGBColor; 10] = [
     RGBColor(201, 60, 32),
     RGBColor(31, 100, 180),
@@ -32,9 +33,16 @@ const COLORS: [RGBColor; 10] = [
     RGBColor(60, 170, 180),
 ];
 
+fn color(peer: &str) -> RGBColor {
+    let place = peers::all::<Words>().iter().position(|entry| entry.name == peer);
+    COLORS[place.unwrap_or(0) % COLORS.len()]
+}
+
 /// Draws what was measured: a plot without data is left as it is.
 pub fn draw(folder: &Path, measurements: &[Measurement], timeline: &[Line]) -> Result {
-    let words: Vec<_> = measurements.iter().filter(|row| row.set.starts_with("u64")).collect();
+    // A call each, or there would be too many lines.
+    let words = measurements.iter().filter(|row| row.set == Words::NAME && !row.peer.contains("pin"));
+    let words: Vec<_> = words.collect();
     let reads: Vec<_> = words.iter().filter(|row| row.workload == "get hit, zipf" && row.entries == 10_000).collect();
     let writes: Vec<_> = words.iter().filter(|row| row.workload == "overwrite" && row.entries == 10_000).collect();
     if !reads.is_empty() && !writes.is_empty() {
@@ -52,7 +60,7 @@ pub fn draw(folder: &Path, measurements: &[Measurement], timeline: &[Line]) -> R
         })?;
     }
     save(&folder.join("expiry.svg"), |panels| {
-        expiry(&panels[0], "heap, MiB, by seconds: 10,000 writes a second", "writes/s", timeline)?;
+        expiry(&panels[0], "heap, MiB, by seconds: 50,000 writes a second", "writes/s", timeline)?;
         expiry(&panels[1], "the same: left alone", "left", timeline)
     })
 }
@@ -83,10 +91,7 @@ fn throughput<'m>(area: &Area, title: &str, rows: impl Iterator<Item = &'m Measu
         let point = (row.threads as f64, 1e3 * row.threads as f64 / row.ns.unwrap_or(f64::NAN));
         match curves.iter_mut().find(|curve| curve.name == row.peer) {
             Some(curve) => curve.points.push(point),
-            None => {
-                let color = COLORS[curves.len() % COLORS.len()];
-                curves.push(Curve { name: &row.peer, color, points: vec![point], mark: 3 });
-            }
+            None => curves.push(Curve { name: &row.peer, color: color(&row.peer), points: vec![point], mark: 3 }),
         }
     }
     let most = most(&curves);
@@ -95,14 +100,14 @@ fn throughput<'m>(area: &Area, title: &str, rows: impl Iterator<Item = &'m Measu
         .margin(8)
         .x_label_area_size(28)
         .y_label_area_size(48)
-        .build_cartesian_2d(0.9..2.1, 0.0..1.4 * most)?;
+        .build_cartesian_2d(0.9..3.3, 0.0..1.05 * most)?;
     chart
         .configure_mesh()
         .x_labels(2)
         .x_label_formatter(&|x| format!("{x:.0}"))
         .light_line_style(TRANSPARENT)
         .draw()?;
-    draw_lines(&mut chart, &curves, SeriesLabelPosition::UpperLeft, 9)
+    draw_lines(&mut chart, &curves, SeriesLabelPosition::UpperRight, 10)
 }
 
 const TAILS: &str = "while the table grows: ";
@@ -116,10 +121,7 @@ fn tails(area: &Area, title: &str, of: &str, rows: &[&Measurement]) -> Result {
         let point = (x as f64, row.ns.unwrap_or(f64::NAN));
         match curves.iter_mut().find(|curve| curve.name == row.peer) {
             Some(curve) => curve.points.push(point),
-            None => {
-                let color = COLORS[curves.len() % COLORS.len()];
-                curves.push(Curve { name: &row.peer, color, points: vec![point], mark: 3 });
-            }
+            None => curves.push(Curve { name: &row.peer, color: color(&row.peer), points: vec![point], mark: 3 }),
         }
     }
     let mut chart = ChartBuilder::on(area)

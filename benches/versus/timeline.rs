@@ -11,7 +11,7 @@ use crate::heap::Counting;
 use crate::workloads::Volume;
 
 /// What is kept of the first keys while time goes on: a trickle of writes, or nothing at all.
-const TRICKLE: usize = 100;
+const TRICKLE: usize = 500;
 const STEP: Duration = Duration::from_millis(10);
 
 /// The heap of one map over time.
@@ -21,7 +21,7 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Records the lines: ours and moka's, with 10,000 writes a second and with none, and ours with a reaper.
+/// Records the lines: ours and moka's, with 50,000 writes a second and with none, and ours with a reaper.
 pub fn record(volume: Volume) -> Vec<Line> {
     let (entries, ttl) = match volume {
         Volume::Check => (1_000, Duration::from_millis(50)),
@@ -32,7 +32,7 @@ pub fn record(volume: Volume) -> Vec<Line> {
     let by_name = |name| *peers.iter().find(|peer| peer.name == name).expect("a peer of that name");
     let mut lines = Vec::new();
     for peer in [by_name("ttlwheel"), by_name("moka + TTL")] {
-        lines.push(line(format!("{}, 10,000 writes/s", peer.name), entries, ttl, || make(&peer, ttl), TRICKLE));
+        lines.push(line(format!("{}, 50,000 writes/s", peer.name), entries, ttl, || make(&peer, ttl), TRICKLE));
         lines.push(line(format!("{}, left alone", peer.name), entries, ttl, || make(&peer, ttl), 0));
     }
     lines.push(line("ttlwheel, left to a reaper".to_owned(), entries, ttl, || Reaped::new(ttl), 0));
