@@ -100,11 +100,11 @@ fn throughput<'m>(area: &Area, title: &str, rows: impl Iterator<Item = &'m Measu
         .margin(8)
         .x_label_area_size(28)
         .y_label_area_size(48)
-        .build_cartesian_2d(0.9..3.3, 0.0..1.05 * most)?;
+        .build_cartesian_2d(0.0..4.0, 0.0..1.05 * most)?;
     chart
         .configure_mesh()
-        .x_labels(2)
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .x_labels(5)
+        .x_label_formatter(&|x| if (0.5..2.5).contains(x) { format!("{x:.0}") } else { String::new() })
         .light_line_style(TRANSPARENT)
         .draw()?;
     draw_lines(&mut chart, &curves, SeriesLabelPosition::UpperRight, 10)
