@@ -86,7 +86,8 @@ impl<D: Data, P: Peer<D>> Batches<D> for P {
         match way {
             Way::Call => chain(keys, |key| self.get(key)),
             Way::PinEach => chain(keys, |key| self.get_by_pin(key)),
-            Way::Held | Way::Many => {
+            Way::Many => unreachable!("no key is known before the last is answered"),
+            Way::Held => {
                 let held = self.hold();
                 chain(keys, |key| held.get(key))
             }

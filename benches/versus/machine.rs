@@ -22,6 +22,46 @@ pub fn surroundings() -> String {
     parts.join(", ")
 }
 
+/// Processor time spent so far, in ticks of the kernel: of all programs, of this one with its ended children, and of
+/// an idle machine.
+#[derive(Clone, Copy)]
+struct Spent {
+    all: u64,
+    own: u64,
+    idle: u64,
+}
+
+impl Spent {
+    fn now() -> Option<Self> {
+        let numbers = |text: &str| text.split_whitespace().map_while(|field| field.parse().ok()).collect::<Vec<u64>>();
+        let machine = std::fs::read_to_string("/proc/stat").ok()?;
+        let machine = numbers(machine.lines().next()?.strip_prefix("cpu")?);
+        let own = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // After the name: state and ten more, then user and system time, of itself and of its children.
+        let own: Vec<_> = own.rsplit_once(')')?.1.split_whitespace().skip(11).take(4).map(str::to_owned).collect();
+        let own = numbers(&own.join(" ")).iter().sum();
+        let [user, nice, system, idle, wait, irq, softirq, ..] = machine[..] else { return None };
+        Some(Spent { all: user + nice + system + irq + softirq, own, idle: idle + wait })
+    }
+}
+
+/// Notes how busy other programs keep the machine.
+pub struct Neighbours(Option<Spent>);
+
+impl Neighbours {
+    pub fn watch() -> Self {
+        Neighbours(Spent::now())
+    }
+
+    /// What they took since, in words.
+    pub fn told(&self) -> String {
+        let (Some(then), Some(now)) = (self.0, Spent::now()) else { return String::new() };
+        let (all, own) = (now.all - then.all, now.own - then.own);
+        let share = 100.0 * all.saturating_sub(own) as f64 / (all + now.idle - then.idle).max(1) as f64;
+        format!("Other programs took {share:.0} % of the processors' time meanwhile.")
+    }
+}
+
 /// The arguments of this run, as one gives them to cargo.
 pub fn command() -> String {
     let args: Vec<_> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();

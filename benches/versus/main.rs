@@ -23,6 +23,7 @@ use clap::Parser;
 
 use common::{Data, Texts, Words};
 use heap::{Counting, keep};
+use machine::Neighbours;
 use play::Measurement;
 use workloads::{Alone, Volume, Workload};
 
@@ -131,14 +132,14 @@ fn run(args: &Args) -> Result {
         println!("{}", serde_json::to_string(&samples)?);
         return Ok(());
     }
-    let started = Instant::now();
+    let (started, neighbours) = (Instant::now(), Neighbours::watch());
     keep();
     let mut measurements = Vec::new();
-    set::<Words>(args, &mut measurements, |_| true)?;
+    set::<Words>(args, &mut measurements, &neighbours, |_| true)?;
     if let Some(folder) = &args.plots {
         plots::draw(folder, &measurements, &timeline::record(args.volume()))?;
     }
-    set::<Texts>(args, &mut measurements, |workload| workload.texts)?;
+    set::<Texts>(args, &mut measurements, &neighbours, |workload| workload.texts)?;
     if !args.json {
         print!("{}", report::tables(&measurements));
     }
@@ -147,7 +148,12 @@ fn run(args: &Args) -> Result {
 }
 
 /// All that is asked of one set of keys and values. The file of tables is written anew after each workload.
-fn set<D: Data>(args: &Args, measurements: &mut Vec<Measurement>, wanted: fn(&Workload<D>) -> bool) -> Result {
+fn set<D: Data>(
+    args: &Args,
+    measurements: &mut Vec<Measurement>,
+    neighbours: &Neighbours,
+    wanted: fn(&Workload<D>) -> bool,
+) -> Result {
     if !args.wants_set(D::NAME) {
         return Ok(());
     }
@@ -155,6 +161,6 @@ fn set<D: Data>(args: &Args, measurements: &mut Vec<Measurement>, wanted: fn(&Wo
     workloads.retain(|workload| wanted(workload) && Args::wants_name(&args.workload, workload.name));
     play::all(args, &workloads, |rows| {
         measurements.extend(rows);
-        args.markdown.iter().try_for_each(|file| report::write(file, measurements))
+        args.markdown.iter().try_for_each(|file| report::write(file, measurements, neighbours))
     })
 }

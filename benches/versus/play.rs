@@ -131,7 +131,7 @@ struct Chair {
 fn rounds<D: Data>(args: &Args, workload: &Workload<D>, seats: &mut [Seat<D>], case: Case) -> Vec<Measurement> {
     let mut chairs: Vec<Chair> = Vec::new();
     for (seat, of) in seats.iter().enumerate() {
-        let ways = of.entry.ways.iter().filter(|&&way| way == Way::Call || workload.ways);
+        let ways = of.entry.ways.iter().filter(|&&way| (workload.ways)(way));
         let figures = vec![Series::default(); workload.figures.len()];
         chairs.extend(ways.map(|&way| Chair { seat, way, figures: figures.clone() }));
     }

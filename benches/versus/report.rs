@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::Result;
 use crate::common::{Data, Texts, Words};
-use crate::machine::{command, surroundings};
+use crate::machine::{Neighbours, command, surroundings};
 use crate::play::Measurement;
 use crate::targets;
 use crate::workloads;
@@ -101,9 +101,9 @@ fn capital(text: &str) -> String {
 }
 
 /// The tables with what they were measured on and how to read them.
-fn page(measurements: &[Measurement]) -> String {
+fn page(measurements: &[Measurement], neighbours: &Neighbours) -> String {
     format!(
-        "Measured by `{}`:\n{}.\n\n\
+        "Measured by `{}`:\n{}. {}\n\n\
          Nanoseconds an operation, or bytes an entry. In each round every peer has its turn, in one process; the figure is \
          the median of the rounds, in brackets the least and the greatest, and **in bold ours over theirs**, the median of \
          the ratios taken round by round (below 1: we are faster or smaller). Pins that are held are compared with our \
@@ -113,15 +113,16 @@ fn page(measurements: &[Measurement]) -> String {
          is in the time of the round. Freed memory is kept by the process, so that no map pays for page faults.\n\n{}",
         command(),
         surroundings(),
+        neighbours.told(),
         tables(measurements)
     )
 }
 
 /// Puts the page between the markers of a file; at its end, if there are none.
-pub fn write(file: &Path, measurements: &[Measurement]) -> Result {
+pub fn write(file: &Path, measurements: &[Measurement], neighbours: &Neighbours) -> Result {
     let at = |error: std::io::Error| format!("{}: {error}", file.display());
     let old = if file.exists() { fs::read_to_string(file).map_err(at)? } else { String::new() };
-    Ok(fs::write(file, between(&old, &page(measurements))).map_err(at)?)
+    Ok(fs::write(file, between(&old, &page(measurements, neighbours))).map_err(at)?)
 }
 
 fn between(old: &str, page: &str) -> String {

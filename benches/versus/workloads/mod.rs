@@ -38,8 +38,8 @@ pub struct Workload<D: Data> {
     pub figures: &'static [Figure],
     pub entries: Sizes,
     pub threads: &'static [usize],
-    /// Whether the ways to get are cases of their own.
-    pub ways: bool,
+    /// The ways that are cases of their own.
+    pub ways: fn(Way) -> bool,
     /// Whether it is asked of the second set of keys and values too.
     pub texts: bool,
     pub peers: fn(Upkeep) -> bool,

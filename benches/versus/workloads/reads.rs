@@ -14,7 +14,7 @@ impl<D: Data> Workload<D> {
         figures: NANOS,
         entries: Sizes::Any(&[10_000, 1_000_000], &[10_000, 1_000_000]),
         threads: &[1, 2],
-        ways: true,
+        ways: |_| true,
         texts: true,
         peers: |_| true,
         start: Start::Filled,
@@ -31,6 +31,7 @@ impl<D: Data> Workload<D> {
         name: "get hit, dependent",
         about: "the same, where each key is known only when the last value is",
         threads: &[1],
+        ways: |way| way != Way::Many,
         texts: false,
         round: |seat, case, keys| {
             read(seat, case, keys, |map, way, keys| map.chain(way, keys), |keys| Tally::expected::<D>(keys, 0))

@@ -4,7 +4,7 @@ use std::iter::repeat_with;
 use std::sync::atomic::AtomicUsize;
 
 use super::{CHECKED, Case, Figure, Rounds, Seat, Sizes, Start, Unit, Workload, touch};
-use crate::common::{Data, Draw, Timings, timings};
+use crate::common::{Data, Draw, Timings, Way, timings};
 use crate::heap::tidy;
 use crate::measure::race;
 
@@ -15,7 +15,7 @@ impl<D: Data> Workload<D> {
     pub const OVERWRITE: Self = Workload {
         name: "overwrite",
         about: "insert over keys that are there, uniform",
-        ways: false,
+        ways: |way| way == Way::Call,
         texts: true,
         writes: true,
         weight: 4,
