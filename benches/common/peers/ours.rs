@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ttlwheel::{Pinned, TtlMap};
 
-use crate::common::{Data, Hasher, Ops, Peer, Upkeep, Way, hasher};
+use crate::common::{Data, Hasher, Ops, Peer, Tally, Upkeep, Way, hasher};
 
 pub type Ours<D> = TtlMap<<D as Data>::Key, <D as Data>::Value, Hasher>;
 type Held<'a, D> = Pinned<'a, <D as Data>::Key, <D as Data>::Value, Hasher>;
@@ -16,10 +16,10 @@ impl<D: Data> Ops<D> for Ours<D> {
         self.get_cloned(key).map(|value| D::weigh(&value))
     }
     fn insert(&self, key: D::Key, value: D::Value) {
-        self.pin().insert(key, value);
+        drop(TtlMap::insert(self, key, value));
     }
     fn remove(&self, key: &D::Key) -> bool {
-        self.pin().remove(key).is_some()
+        TtlMap::remove(self, key).is_some()
     }
 }
 
@@ -39,7 +39,7 @@ impl<D: Data> Ops<D> for Held<'_, D> {
 impl<D: Data> Peer<D> for Ours<D> {
     const NAME: &'static str = "ttlwheel";
     const PACKAGE: &'static str = "ttlwheel";
-    const WAYS: &'static [Way] = &[Way::Call, Way::PinEach, Way::Held];
+    const WAYS: &'static [Way] = &[Way::Call, Way::PinEach, Way::Held, Way::Many];
     const UPKEEP: Upkeep = Upkeep::Itself;
     type Held<'a> = Held<'a, D>;
 
@@ -52,6 +52,13 @@ impl<D: Data> Peer<D> for Ours<D> {
     #[inline]
     fn get_by_pin(&self, key: &D::Key) -> Option<u64> {
         self.pin().get(key).map(D::weigh)
+    }
+    fn get_many(&self, keys: &[D::Key]) -> Tally {
+        let (pinned, mut tally) = (self.pin(), Tally::default());
+        for keys in keys.chunks(32) {
+            pinned.get_many(keys, |_, value| tally.add(value.map(D::weigh)));
+        }
+        tally
     }
     fn sweep(&self) {
         while self.purge_expired(1_000).more {}
