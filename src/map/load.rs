@@ -9,14 +9,10 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::flight::{Boarding, End, Flight, Lead, Stage};
-use super::pinned::Hold;
-use super::sweep::Upkeep;
-use super::{Lifetime, Pinned, Ref, TtlMap, Unpublished, judge};
-use crate::clock::{EXPIRED, NEVER, saturating_nanos};
-use crate::entry::Entry;
+use super::{Pinned, Ref, TtlMap};
+use crate::clock::{EXPIRED, saturating_nanos};
 use crate::sync::Arc;
 use crate::table::Glance;
-use crate::wheel::tick_at;
 
 impl<K, V, S> TtlMap<K, V, S>
 where
@@ -182,7 +178,7 @@ where
             return self.look_closely(key, hash, patience, pinned);
         }
         match pinned.find_hashed(key, hash).map(NonNull::from) {
-            Some(entry) => Look::Live(hold(pinned, entry)),
+            Some(entry) => Look::Live(pinned.into_ref(entry)),
             None => Look::Absent,
         }
     }
@@ -191,7 +187,7 @@ where
         match self.table.glance(hash, |entry| *key == entry.key, &pinned.guard) {
             Glance::Found(entry) if pinned.now.is_surely_live(entry.deadline()) => {
                 let entry = NonNull::from(entry);
-                return Look::Live(hold(pinned, entry));
+                return Look::Live(pinned.into_ref(entry));
             }
             Glance::Absent => return Look::Absent,
             _ => {}
@@ -202,52 +198,17 @@ where
         let deadline = found.entry().deadline();
         let entry = NonNull::from(found.entry());
         if now < deadline {
-            Look::Live(hold(pinned, entry))
+            Look::Live(pinned.into_ref(entry))
         } else if patience.bears(deadline, now) {
-            Look::Stale(hold(pinned, entry))
+            Look::Stale(pinned.into_ref(entry))
         } else {
             Look::Absent
         }
     }
 
-    /// The story of insert for a value that was computed: one that is live stays, and is returned in its place.
-    fn put_absent(&self, key: K, value: V, hash: u64) -> Ref<'_, K, V> {
-        let pinned = self.pin();
-        let (now, guard) = (&pinned.now, &pinned.guard);
-        let reading = now.exactly();
-        let deadline = match self.lifetime() {
-            Lifetime::For(ttl) => reading.deadline_after(ttl),
-            Lifetime::Until(deadline) => deadline,
-            Lifetime::Forever => NEVER,
-        };
-        // What is over from the start must not be read by those whose clock reading is older.
-        let deadline = if deadline <= reading.floor { EXPIRED } else { deadline };
-        let new = Unpublished::new(Entry::new(key, value, hash, deadline));
-        let upkeep = Upkeep { map: self, guard };
-        let tick = tick_at(reading.floor);
-        self.wheel.turn_to(tick);
-        let old = loop {
-            let is = |entry: &Entry<K, V>| entry.key == new.entry().key;
-            let Some(old) = self.table.insert(hash, new.as_ptr(), is, &upkeep, guard) else { break None };
-            if judge(old.entry(), now).is_some() {
-                let entry = NonNull::from(old.entry());
-                return hold(pinned, entry);
-            }
-            if old.replace(new.as_ptr()) {
-                break Some(old);
-            }
-            // Somebody else was there first: start again.
-        };
-        // Unlinked at any time from now on, it stays as long as the pin, which is older.
-        let entry = NonNull::from(new.entry());
-        new.publish();
-        upkeep.remind(hash, deadline, tick);
-        match old {
-            // SAFETY: replaced by this very call.
-            Some(old) => unsafe { upkeep.pay_and_retire(old.as_ptr(), now) },
-            None => upkeep.pay(now),
-        }
-        hold(pinned, entry)
+    /// Inserts a value that was computed, unless one is live by now: that stays, and is returned in its place.
+    fn put_absent(&self, key: K, value: V) -> Ref<'_, K, V> {
+        self.try_insert(key, value).unwrap_or_else(|refused| refused.current)
     }
 }
 
@@ -256,11 +217,6 @@ enum Look<'m, K, V> {
     Live(Ref<'m, K, V>),
     Stale(Ref<'m, K, V>),
     Absent,
-}
-
-/// An entry found under a pin, with that pin's guard.
-fn hold<'m, K, V, S>(pinned: Pinned<'m, K, V, S>, entry: NonNull<Entry<K, V>>) -> Ref<'m, K, V> {
-    Ref::new(entry, Hold::Own(pinned.guard))
 }
 
 /// How long after its end a value will do, for somebody else computes a new one.
@@ -364,10 +320,10 @@ where
         // Upkeep may run destructors that load.
         let _stage = Stage::Computing.enter();
         match ticket {
-            Ticket::Alone(key) => self.map.put_absent(key, value, self.hash),
+            Ticket::Alone(key) => self.map.put_absent(key, value),
             Ticket::Lead(lead) => {
                 let key = lead.take_key().expect("only the lead takes it, once");
-                let found = self.map.put_absent(key, value, self.hash);
+                let found = self.map.put_absent(key, value);
                 lead.land();
                 found
             }
