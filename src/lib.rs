@@ -23,7 +23,9 @@
 //!
 //! Every verb stands on the map itself and on [`Pinned`], which [`TtlMap::pin`] gives. A pin makes a run of calls
 //! cheaper and their results plain references; see [`Pinned`] for what it holds up while it is held. What is nothing but
-//! references stands on the pin alone: [`entry`](Pinned::entry), [`keys`](Pinned::keys), [`values`](Pinned::values).
+//! references stands on the pin alone: [`entry`](Pinned::entry), [`keys`](Pinned::keys), [`values`](Pinned::values). What
+//! may wait for others stands on the map alone: [`get_or_insert_with`](TtlMap::get_or_insert_with) and its like, the only
+//! verbs that do.
 //!
 //! Verbs that take a closure never run it under a lock; where several threads change one key at once it may run again,
 //! and its docs say so.
