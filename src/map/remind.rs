@@ -20,7 +20,7 @@ use super::sweep::Upkeep;
 use super::{Now, judge};
 use crate::clock::NEVER;
 use crate::entry::Entry;
-use crate::sync::{Ordering, fence, fence_after_rmw};
+use crate::sync::{Ordering, fence, fence_after_rmw, prefetch};
 use crate::table::{BinRef, Occupied};
 use crate::unwind::discard;
 use crate::wheel::{Bucket, Due, Reminder, Sweep, start_of, tick_after, tick_at};
@@ -168,7 +168,10 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         }
         let Some(bin) = self.map.table.locate_bin(bucket.number(), self, self.guard) else {
             // The table has grown since: it reminds of both halves, each of which inherited the due.
-            bucket.halves().into_iter().for_each(|bucket| sweep.push(Reminder { bucket, ..reminder }));
+            for bucket in bucket.halves() {
+                self.map.table.prefetch(bucket.number().0 as u64, self.guard);
+                sweep.push(Reminder { bucket, ..reminder });
+            }
             return;
         };
         let superseded = match due {
@@ -287,6 +290,8 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             return None;
         }
         bin.snapshot(entries)?;
+        // All at once: each lapse ends with a CAS, which waits for what came before it.
+        entries.iter().for_each(|found| prefetch(found.as_ptr()));
         done.examined += entries.len();
         let mut earliest = NEVER;
         for found in entries.drain(..) {
