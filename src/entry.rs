@@ -1,4 +1,8 @@
 //! An entry: key, value, and the deadline that alone says whether it is live.
+//!
+//! Where reads move deadlines an entry has a word more, its *bound*. That word stands behind the entry, in the same piece
+//! of memory, so that maps whose reads are silent don't pay for it. It is reached through the pointer that the memory was
+//! made with, never through a reference to the entry.
 
 use crate::clock::EXPIRED;
 use crate::sync::{AtomicU64, Ordering};
@@ -14,9 +18,57 @@ pub(crate) struct Entry<K, V> {
     pub(crate) value: V,
 }
 
+/// An entry with its bound.
+#[repr(C)]
+struct Bounded<K, V> {
+    /// In front: a pointer to all of it is one to the entry.
+    entry: Entry<K, V>,
+    bound: u64,
+}
+
+/// Whether the entries of a map have bounds; the same for all of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Plain,
+    Bounded,
+}
+
 impl<K, V> Entry<K, V> {
     pub(crate) fn new(key: K, value: V, hash: u64, deadline: u64) -> Self {
         Entry { deadline: AtomicU64::new(deadline), kept_hash: KeptHash::new(hash), key, value }
+    }
+
+    /// Gives the entry memory of its own, with its bound if it has one.
+    pub(crate) fn into_raw(self, bound: Option<u64>) -> *mut Self {
+        match bound {
+            None => Box::into_raw(Box::new(self)),
+            Some(bound) => Box::into_raw(Box::new(Bounded { entry: self, bound })).cast(),
+        }
+    }
+
+    /// Takes the entry out of its memory, which is freed.
+    ///
+    /// # Safety
+    ///
+    /// `entry` comes from [`Entry::into_raw`], with a bound if that is its form, and nobody uses it any more.
+    pub(crate) unsafe fn from_raw(entry: *mut Self, form: Form) -> Self {
+        // SAFETY: the caller says so.
+        unsafe {
+            match form {
+                Form::Plain => *Box::from_raw(entry),
+                Form::Bounded => Box::from_raw(entry.cast::<Bounded<K, V>>()).entry,
+            }
+        }
+    }
+
+    /// The latest deadline to which reads may move this entry's; [`EXPIRED`] if they may not move it at all.
+    ///
+    /// # Safety
+    ///
+    /// `entry` comes from [`Entry::into_raw`] with a bound, itself and not by way of a reference, and is not freed yet.
+    pub(crate) unsafe fn bound(entry: *const Self) -> u64 {
+        // SAFETY: the caller says so. The bound is written once, before the entry is published.
+        unsafe { (*entry.cast::<Bounded<K, V>>()).bound }
     }
 
     #[inline]

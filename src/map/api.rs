@@ -88,6 +88,18 @@ impl<K, V, S> TtlMap<K, V, S> {
         self.time_to_live
     }
 
+    /// The time that entries live without being read; see [`Builder::time_to_idle`]. None if reads don't matter.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let map: ttlwheel::TtlMap<u32, u32> = ttlwheel::TtlMap::builder().time_to_idle(Duration::from_secs(60)).build();
+    /// assert_eq!(map.time_to_idle(), Some(Duration::from_secs(60)));
+    /// ```
+    pub fn time_to_idle(&self) -> Option<Duration> {
+        self.time_to_idle
+    }
+
     /// About how many entries fit before the table grows.
     ///
     /// ```
@@ -110,10 +122,6 @@ impl<K, V, S> TtlMap<K, V, S> {
     /// ```
     pub fn retired_len(&self) -> usize {
         self.garbage.len()
-    }
-
-    pub(super) fn lifetime(&self) -> Lifetime {
-        self.time_to_live.map_or(Lifetime::Forever, Lifetime::For)
     }
 
     pub(super) fn until(&self, deadline: Deadline) -> Lifetime {
@@ -167,6 +175,30 @@ where
     {
         let hash = self.hash_early(key);
         let pinned = self.pin();
+        let entry = NonNull::from(pinned.read_hashed(key, hash)?);
+        Some(Ref::new(entry, Hold::Own(pinned.guard)))
+    }
+
+    /// Returns the live value of a key, under a guard, without moving its deadline; see [`Pinned::peek`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ttlwheel::{ManualClock, TtlMap};
+    ///
+    /// let clock = ManualClock::new();
+    /// let map = TtlMap::builder().time_to_idle(Duration::from_secs(60)).clock(&clock).build();
+    /// map.insert("a", 1);
+    /// clock.advance(Duration::from_secs(30));
+    /// assert_eq!(map.peek("a").as_deref(), Some(&1));
+    /// assert_eq!(map.ttl("a"), Some(Duration::from_secs(30)));
+    /// ```
+    #[inline]
+    pub fn peek<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash_early(key);
+        let pinned = self.pin();
         let entry = NonNull::from(pinned.find_hashed(key, hash)?);
         Some(Ref::new(entry, Hold::Own(pinned.guard)))
     }
@@ -200,7 +232,7 @@ where
     {
         let hash = self.hash_early(key);
         let pinned = self.pin();
-        pinned.find_hashed(key, hash).map(|entry| entry.value.clone())
+        pinned.read_hashed(key, hash).map(|entry| entry.value.clone())
     }
 
     /// Says whether a key has a live value.
@@ -247,7 +279,7 @@ where
     /// assert_eq!(map.insert("a", 2).replaced().as_deref(), Some(&1));
     /// ```
     pub fn insert(&self, key: K, value: V) -> Inserted<Ref<'_, K, V>> {
-        self.put_ref(key, value, self.lifetime())
+        self.put_ref(key, value, Lifetime::OfMap)
     }
 
     /// Inserts a value that lives for `ttl`; see [`Pinned::insert_with_ttl`].

@@ -39,7 +39,7 @@ where
             let found = || batch.iter().map_while(|place| *place);
             found().for_each(|(_, hash)| self.table.prefetch_entry(hash, guard));
             for (key, hash) in found() {
-                each(key, self.find_hashed(key, hash, now, guard).map(|(entry, _)| &entry.value));
+                each(key, self.read_hashed(key, hash, now, guard).map(|entry| &entry.value));
             }
             if batch[AT_ONCE - 1].is_none() {
                 return;

@@ -29,6 +29,7 @@ use crate::wheel::{Wheel, tick_at};
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder<K, V, S = RandomState> {
     time_to_live: Option<Duration>,
+    time_to_idle: Option<Duration>,
     initial_capacity: usize,
     hasher: S,
     clock: Option<Clock>,
@@ -39,6 +40,7 @@ impl<K, V> Builder<K, V, RandomState> {
     pub(super) fn new() -> Self {
         Builder {
             time_to_live: None,
+            time_to_idle: None,
             initial_capacity: 0,
             hasher: RandomState::default(),
             clock: None,
@@ -60,6 +62,46 @@ impl<K, V, S> Builder<K, V, S> {
     /// ```
     pub fn time_to_live(mut self, time_to_live: Duration) -> Self {
         self.time_to_live = Some(time_to_live);
+        self
+    }
+
+    /// Sets how long entries live that nobody reads. The default is not to care about reads.
+    ///
+    /// Each read then moves the deadline to this time from now: `get`, `get_key_value`, `get_cloned`, `get_many`, the loads
+    /// (`get_or_insert_with` and its like) and `entry`, if they find a live value. It is the one kind of read that writes:
+    /// a compare-and-swap of the entry's deadline, at most once in a sixteenth of the idle time, whoever reads. So an
+    /// entry lives at most for the idle time after its last read, and for more than 15/16 of it. All else leaves deadlines
+    /// alone, as in moka and Caffeine: [`peek`](TtlMap::peek), `contains_key`, `ttl`, `deadline`, iterators, and verbs that
+    /// change nothing, such as a `try_insert` that is refused. What had expired is never brought back. A read through a
+    /// [pin](TtlMap::pin) counts as of the pin's time.
+    ///
+    /// With a [time to live](Builder::time_to_live), too, reads move no deadline past what that allows from the insert on:
+    /// there it stays, to the nanosecond. Entries inserted with a time of their own (`insert_with_ttl`, `insert_at`,
+    /// `insert_forever`) keep it, whether they are read or not. [`expire_in`](TtlMap::expire_in) and its like act at once;
+    /// of other entries a later read may prolong it again. [`touch`](TtlMap::touch) does what a new insert would do to the
+    /// deadline, and leaves the bound as it was.
+    ///
+    /// # Complexity
+    ///
+    /// An entry takes eight bytes more. A read that is about to move a deadline looks the key up twice.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ttlwheel::{ManualClock, TtlMap};
+    ///
+    /// const MINUTE: Duration = Duration::from_secs(60);
+    /// let clock = ManualClock::new();
+    /// let sessions = TtlMap::builder().time_to_idle(30 * MINUTE).time_to_live(60 * MINUTE).clock(&clock).build();
+    /// sessions.insert("alice", 1);
+    /// clock.advance(25 * MINUTE);
+    /// assert!(sessions.get("alice").is_some());
+    /// clock.advance(25 * MINUTE);
+    /// assert!(sessions.get("alice").is_some(), "it was read 25 minutes ago");
+    /// clock.advance(10 * MINUTE);
+    /// assert!(sessions.get("alice").is_none(), "the hour is over");
+    /// ```
+    pub fn time_to_idle(mut self, time_to_idle: Duration) -> Self {
+        self.time_to_idle = Some(time_to_idle);
         self
     }
 
@@ -89,6 +131,7 @@ impl<K, V, S> Builder<K, V, S> {
     pub fn hasher<T>(self, hasher: T) -> Builder<K, V, T> {
         Builder {
             time_to_live: self.time_to_live,
+            time_to_idle: self.time_to_idle,
             initial_capacity: self.initial_capacity,
             hasher,
             clock: self.clock,
@@ -128,6 +171,7 @@ impl<K, V, S> Builder<K, V, S> {
             clock,
             hasher: self.hasher,
             time_to_live: self.time_to_live,
+            time_to_idle: self.time_to_idle,
             _entries: PhantomData,
         }
     }

@@ -177,7 +177,7 @@ where
         if patience.grace.is_some() {
             return self.look_closely(key, hash, patience, pinned);
         }
-        match pinned.find_hashed(key, hash).map(NonNull::from) {
+        match pinned.read_hashed(key, hash).map(NonNull::from) {
             Some(entry) => Look::Live(pinned.into_ref(entry)),
             None => Look::Absent,
         }
@@ -186,6 +186,7 @@ where
     fn look_closely<'m>(&self, key: &K, hash: u64, patience: Patience, pinned: Pinned<'m, K, V, S>) -> Look<'m, K, V> {
         match self.table.glance(hash, |entry| *key == entry.key, &pinned.guard) {
             Glance::Found(entry) if pinned.now.is_surely_live(entry.deadline()) => {
+                self.after_read(entry, entry.deadline(), hash, &pinned.now, &pinned.guard);
                 let entry = NonNull::from(entry);
                 return Look::Live(pinned.into_ref(entry));
             }
@@ -198,6 +199,7 @@ where
         let deadline = found.entry().deadline();
         let entry = NonNull::from(found.entry());
         if now < deadline {
+            self.after_read(found.entry(), deadline, hash, &pinned.now, &pinned.guard);
             Look::Live(pinned.into_ref(entry))
         } else if patience.bears(deadline, now) {
             Look::Stale(pinned.into_ref(entry))

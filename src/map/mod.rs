@@ -9,12 +9,14 @@ pub(crate) mod check;
 mod counters;
 pub(crate) mod flight;
 mod iter;
+mod lifetime;
 mod load;
 #[cfg(feature = "async")]
 mod load_async;
 mod pinned;
 mod purge;
 mod remind;
+mod slide;
 mod sweep;
 mod unpublished;
 mod verbs;
@@ -38,7 +40,7 @@ pub use verbs::{
     Computed, Condition, Drain, MapEntry, NotInserted, OccupiedEntry, Operation, PinnedDrain, Retimed, VacantEntry,
 };
 
-use crate::clock::{Clock, EXPIRED, NEVER, Reading, Verdict};
+use crate::clock::{Clock, Reading, Verdict};
 use crate::entry::Entry;
 use crate::garbage::{Garbage, Guard};
 use crate::reaper::Alarm;
@@ -47,6 +49,7 @@ use crate::table::{Glance, Table};
 use crate::wheel::{Wheel, tick_at};
 use counters::Counters;
 use flight::Flights;
+use lifetime::{Lifetime, Term};
 use sweep::Upkeep;
 use unpublished::Unpublished;
 
@@ -78,6 +81,8 @@ pub struct TtlMap<K, V, S = RandomState> {
     hasher: S,
     /// None: for ever.
     time_to_live: Option<Duration>,
+    /// None: reads don't move deadlines.
+    time_to_idle: Option<Duration>,
     _entries: PhantomData<Entry<K, V>>,
 }
 
@@ -127,27 +132,6 @@ impl<R> Inserted<R> {
             Inserted::Replaced(old) => Inserted::Replaced(f(old)),
             Inserted::Expired(old) => Inserted::Expired(f(old)),
         }
-    }
-}
-
-/// How long an insert's entry lives.
-#[derive(Clone, Copy)]
-enum Lifetime {
-    For(Duration),
-    Until(u64),
-    Forever,
-}
-
-impl Lifetime {
-    /// The deadline of an entry that begins to live so at this (exact) reading.
-    fn deadline(self, reading: Reading) -> u64 {
-        let deadline = match self {
-            Lifetime::For(ttl) => reading.deadline_after(ttl),
-            Lifetime::Until(deadline) => deadline,
-            Lifetime::Forever => NEVER,
-        };
-        // What is over from the start must not be read by those whose clock reading is older.
-        if deadline <= reading.floor { EXPIRED } else { deadline }
     }
 }
 
@@ -308,8 +292,8 @@ where
     ) -> Inserted<&'g Entry<K, V>> {
         // The pin's time moves with each write, so that its reads see what the write did.
         let reading = now.exactly();
-        let deadline = lifetime.deadline(reading);
-        let new = Unpublished::new(Entry::new(key, value, hash, deadline));
+        let Term { deadline, bound } = self.term(lifetime, reading);
+        let new = Unpublished::new(Entry::new(key, value, hash, deadline), bound);
         let upkeep = Upkeep { map: self, guard };
         let tick = tick_at(reading.floor);
         self.wheel.turn_to(tick);

@@ -70,6 +70,23 @@ where
         self.map.find_hashed(key, hash, &self.now, &self.guard).map(|(entry, _)| entry)
     }
 
+    /// As [`find`](Self::find), for a read that moves deadlines where there is an idle time.
+    #[inline]
+    pub(super) fn read<Q>(&self, key: &Q) -> Option<&Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.read_hashed(key, self.map.hash(key))
+    }
+
+    #[inline]
+    pub(super) fn read_hashed<Q>(&self, key: &Q, hash: u64) -> Option<&Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.map.read_hashed(key, hash, &self.now, &self.guard)
+    }
+
     pub(super) fn put(&self, key: K, value: V, lifetime: Lifetime) -> Inserted<&Entry<K, V>> {
         self.map.put(key, value, lifetime, &self.now, &self.guard)
     }
@@ -88,8 +105,9 @@ where
 
     /// Returns the live value of a key.
     ///
-    /// Linearizable; a live entry's read writes nothing to the map. An expired entry reads as absent, and may be
-    /// unlinked on the way.
+    /// Linearizable; a live entry's read writes nothing to the map, unless that has an idle time
+    /// ([`Builder::time_to_idle`](crate::Builder::time_to_idle)). An expired entry reads as absent, and may be unlinked on
+    /// the way.
     ///
     /// ```
     /// let map = ttlwheel::TtlMap::new(std::time::Duration::from_secs(60));
@@ -102,7 +120,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.find(key).map(|entry| &entry.value)
+        self.read(key).map(|entry| &entry.value)
     }
 
     /// Returns the live value of a key with the key as it is stored.
@@ -117,10 +135,32 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.find(key).map(|entry| (&entry.key, &entry.value))
+        self.read(key).map(|entry| (&entry.key, &entry.value))
     }
 
-    /// Says whether a key has a live value.
+    /// As [`get`](Pinned::get), but it never moves a deadline: where there is an idle time, the value goes on being idle.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ttlwheel::{ManualClock, TtlMap};
+    ///
+    /// let clock = ManualClock::new();
+    /// let map = TtlMap::builder().time_to_idle(Duration::from_secs(60)).clock(&clock).build();
+    /// map.insert("a", 1);
+    /// clock.advance(Duration::from_secs(59));
+    /// assert_eq!(map.pin().peek("a"), Some(&1));
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(map.pin().peek("a"), None);
+    /// ```
+    #[inline]
+    pub fn peek<Q>(&self, key: &Q) -> Option<&V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.find(key).map(|entry| &entry.value)
+    }
+
+    /// Says whether a key has a live value. Does not count as a read of it, where there is an idle time.
     ///
     /// ```
     /// let map = ttlwheel::TtlMap::new(std::time::Duration::from_secs(60));
@@ -174,7 +214,7 @@ where
     /// assert_eq!(pinned.insert("a", 2), Inserted::Replaced(&1));
     /// ```
     pub fn insert(&self, key: K, value: V) -> Inserted<&V> {
-        self.put(key, value, self.map.lifetime()).map(|old| &old.value)
+        self.put(key, value, Lifetime::OfMap).map(|old| &old.value)
     }
 
     /// Inserts a value that lives for `ttl` from now: zero is over at once, what overflows the clock never ends.

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::remind::Most;
 use super::{Now, TtlMap};
-use crate::entry::Entry;
+use crate::entry::{Entry, Form};
 use crate::garbage::{FREED_A_STEP, Free, Garbage, Guard, Retired, STEPS_A_VISIT};
 use crate::sync::flag;
 use crate::table::{Array, Host, Occupied, Tail};
@@ -191,12 +191,12 @@ impl<K, V, S> TtlMap<K, V, S> {
             return 0;
         }
         let free = of(&self.garbage);
-        let freed = free.len();
+        let (freed, form) = (free.len(), self.form());
         if freed > 0 {
             let _freeing = Freeing::begin();
             for thing in free.into_iter() {
                 // SAFETY: handed out once, after its grace period.
-                if let Err(panic) = unsafe { free_one::<K, V>(thing) } {
+                if let Err(panic) = unsafe { free_one::<K, V>(thing, form) } {
                     discard(panic);
                 }
             }
@@ -231,8 +231,8 @@ impl Drop for Freeing {
 ///
 /// # Safety
 ///
-/// `thing` comes from [`tagged`], and nobody can reach it any more.
-unsafe fn free_one<K, V>(thing: Retired) -> std::thread::Result<()> {
+/// `thing` comes from [`tagged`], and nobody can reach it any more. `form` is that of the map's entries.
+unsafe fn free_one<K, V>(thing: Retired, form: Form) -> std::thread::Result<()> {
     let kind = thing.addr() & KIND;
     let thing = thing.map_addr(|address| address & !KIND);
     // SAFETY: made by `Box::into_raw` of the kind that the low bits tell; likewise below.
@@ -240,7 +240,7 @@ unsafe fn free_one<K, V>(thing: Retired) -> std::thread::Result<()> {
         match kind {
             TAIL => drop(Box::from_raw(thing.cast::<Tail<Entry<K, V>>>())),
             ARRAY => drop(Box::from_raw(thing.cast::<Array<Entry<K, V>>>())),
-            _ => return drop_entry(*Box::from_raw(thing.cast::<Entry<K, V>>())),
+            _ => return drop_entry(Entry::from_raw(thing.cast::<Entry<K, V>>(), form)),
         }
     }
     Ok(())
@@ -267,10 +267,10 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
     /// Drops every key and value that the map holds or has not freed yet, whatever guards were forgotten. If
     /// destructors panic, the rest is dropped all the same, and the first panic passed on at the end.
     fn drop(&mut self) {
-        let mut first_panic = None;
+        let (mut first_panic, form) = (None, self.form());
         let mut free = |thing: Retired| {
             // SAFETY: `&mut self`: nobody holds a reference into the map, and each thing is handed out once.
-            if let Err(panic) = unsafe { free_one::<K, V>(thing) } {
+            if let Err(panic) = unsafe { free_one::<K, V>(thing, form) } {
                 match first_panic {
                     None => first_panic = Some(panic),
                     Some(_) => discard(panic),

@@ -1,20 +1,21 @@
 //! A new entry until it is published.
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Form};
 use crate::table::fits;
 
 /// A new entry before it is published: freed with all that is in it, if it comes to that.
-pub(super) struct Unpublished<K, V>(*mut Entry<K, V>);
+pub(super) struct Unpublished<K, V>(*mut Entry<K, V>, Form);
 
 impl<K, V> Unpublished<K, V> {
-    pub(super) fn new(entry: Entry<K, V>) -> Self {
-        let new = Unpublished(Box::into_raw(Box::new(entry)));
+    pub(super) fn new(entry: Entry<K, V>, bound: Option<u64>) -> Self {
+        let form = if bound.is_some() { Form::Bounded } else { Form::Plain };
+        let new = Unpublished(entry.into_raw(bound), form);
         assert!(fits(new.0), "addresses of more than 48 bits are not supported");
         new
     }
 
     pub(super) fn entry(&self) -> &Entry<K, V> {
-        // SAFETY: from a box; only this value frees it.
+        // SAFETY: made with it; only this value frees it.
         unsafe { &*self.0 }
     }
 
@@ -24,10 +25,10 @@ impl<K, V> Unpublished<K, V> {
 
     /// The entry itself, if it comes to nothing.
     pub(super) fn take_back(self) -> Entry<K, V> {
-        let pointer = self.0;
+        let Unpublished(pointer, form) = self;
         std::mem::forget(self);
-        // SAFETY: from a box, never published, and not freed by `drop`.
-        *unsafe { Box::from_raw(pointer) }
+        // SAFETY: made so, never published, and not freed by `drop`.
+        unsafe { Entry::from_raw(pointer, form) }
     }
 
     pub(super) fn publish(self) {
@@ -37,7 +38,7 @@ impl<K, V> Unpublished<K, V> {
 
 impl<K, V> Drop for Unpublished<K, V> {
     fn drop(&mut self) {
-        // SAFETY: from a box, and never published.
-        drop(unsafe { Box::from_raw(self.0) });
+        // SAFETY: made so, and never published.
+        drop(unsafe { Entry::from_raw(self.0, self.1) });
     }
 }

@@ -9,7 +9,7 @@ use crate::entry::Entry;
 use crate::garbage::Guard;
 use crate::map::sweep::Upkeep;
 use crate::map::unpublished::Unpublished;
-use crate::map::{Lifetime, Now, Pinned, TtlMap, judge};
+use crate::map::{Lifetime, Now, Pinned, Term, TtlMap, judge};
 use crate::table::Occupied;
 use crate::wheel::tick_at;
 
@@ -54,8 +54,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             let live = found.as_ref().map(Occupied::entry).filter(|entry| judge(entry, now).is_some());
             match decide(live, value.take()) {
                 Step::Put(value_to_put) => {
-                    let deadline = lifetime.deadline(reading);
-                    let new = Unpublished::new(Entry::new(key, value_to_put, hash, deadline));
+                    let Term { deadline, bound } = self.term(lifetime, reading);
+                    let new = Unpublished::new(Entry::new(key, value_to_put, hash, deadline), bound);
                     if self.link(hash, &new, found.as_ref(), &upkeep) {
                         // SAFETY: an entry is freed only after all who were pinned when it was unlinked, as we are.
                         let published = unsafe { &*new.as_ptr() };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::alter::{Altered, Step};
 use crate::entry::Entry;
 use crate::map::pinned::Hold;
-use crate::map::{Pinned, Ref, TtlMap};
+use crate::map::{Lifetime, Pinned, Ref, TtlMap};
 
 /// What [`Pinned::compute`] is to do with a key.
 ///
@@ -105,7 +105,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
                 Step::Leave(None)
             }
         };
-        let altered = self.alter(key, None, self.map.lifetime(), decide);
+        let altered = self.alter(key, None, Lifetime::OfMap, decide);
         match (altered, aborted) {
             (Altered::Put(None, new), _) => Computed::Inserted(new),
             (Altered::Put(Some(old), new), _) => Computed::Updated { old, new },
@@ -183,7 +183,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
     fn upsert_entry(&self, key: K, mut update: impl FnMut(&V) -> V, mut insert: impl FnMut() -> V) -> &Entry<K, V> {
         let decide =
             |live: Option<&Entry<K, V>>, _| Step::Put(live.map_or_else(&mut insert, |live| update(&live.value)));
-        match self.alter(key, None, self.map.lifetime(), decide) {
+        match self.alter(key, None, Lifetime::OfMap, decide) {
             Altered::Put(_, new) => new,
             Altered::Taken(_) | Altered::Left(..) => unreachable!("a value is always put"),
         }

@@ -101,7 +101,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
     /// assert_eq!((refused.current, refused.not_inserted), (&1, 2));
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<&V, NotInserted<&V, K, V>> {
-        self.put_if_absent(key, value, self.map.lifetime()).map(value_of).map_err(|refused| refused.map(value_of))
+        self.put_if_absent(key, value, Lifetime::OfMap).map(value_of).map_err(|refused| refused.map(value_of))
     }
 
     /// As [`try_insert`](Pinned::try_insert), for a value that lives for `ttl` from now: a lock with a lease, for one.
@@ -141,7 +141,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
     /// assert_eq!(pinned.replace("a", 2), Ok(&1));
     /// ```
     pub fn replace(&self, key: K, value: V) -> Result<&V, (K, V)> {
-        match self.put_if(key, value, self.map.lifetime(), |live| live.is_some()) {
+        match self.put_if(key, value, Lifetime::OfMap, |live| live.is_some()) {
             Ok((Some(old), _)) => Ok(&old.value),
             Ok((None, _)) => unreachable!("only over a live value"),
             Err(refused) => Err((refused.key, refused.not_inserted)),
@@ -172,7 +172,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
         value: V,
         mut condition: impl FnMut(Option<&V>) -> bool,
     ) -> Result<Option<&V>, NotInserted<Option<&V>, K, V>> {
-        self.put_if(key, value, self.map.lifetime(), |live| condition(live.map(value_of)))
+        self.put_if(key, value, Lifetime::OfMap, |live| condition(live.map(value_of)))
             .map(|(old, _)| old.map(value_of))
             .map_err(|refused| refused.map(|current| current.map(value_of)))
     }
@@ -258,7 +258,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         mut allows: impl FnMut(Option<&V>) -> bool,
     ) -> Result<Option<Ref<'_, K, V>>, NotInserted<Option<Ref<'_, K, V>>, K, V>> {
         let pinned = self.pin();
-        let outcome = pinned.put_if(key, value, self.lifetime(), |live| allows(live.map(value_of)));
+        let outcome = pinned.put_if(key, value, Lifetime::OfMap, |live| allows(live.map(value_of)));
         let outcome = outcome.map(|(old, _)| old.map(NonNull::from));
         match outcome.map_err(|refused| refused.map(|current| current.map(NonNull::from))) {
             Ok(old) => Ok(old.map(|old| pinned.into_ref(old))),
@@ -278,7 +278,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     /// assert_eq!(*map.try_insert("a", 2).unwrap_err().current, 1);
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<Ref<'_, K, V>, NotInserted<Ref<'_, K, V>, K, V>> {
-        self.put_if_absent(key, value, self.lifetime())
+        self.put_if_absent(key, value, Lifetime::OfMap)
     }
 
     /// Inserts a value that lives for `ttl` if the key has none that is live; see [`Pinned::try_insert_with_ttl`].

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use super::alter::{Altered, Step};
 use super::conditional::NotInserted;
 use crate::entry::Entry;
-use crate::map::Pinned;
+use crate::map::{Lifetime, Pinned};
 
 #[cfg(doc)]
 use std::collections::hash_map;
@@ -66,7 +66,7 @@ impl<'m, K: Hash + Eq, V, S: BuildHasher> Pinned<'m, K, V, S> {
     /// }
     /// ```
     pub fn entry(&self, key: K) -> MapEntry<'_, 'm, K, V, S> {
-        match self.find(&key) {
+        match self.read(&key) {
             Some(found) => MapEntry::Occupied(OccupiedEntry { pinned: self, key, found }),
             None => MapEntry::Vacant(VacantEntry { pinned: self, key }),
         }
@@ -166,7 +166,7 @@ impl<'p, 'm, K: Hash + Eq, V, S: BuildHasher> MapEntry<'p, 'm, K, V, S> {
         let MapEntry::Occupied(OccupiedEntry { pinned, key, .. }) = self else { return self };
         let decide =
             |live: Option<&Entry<K, V>>, _| live.map_or(Step::Leave(None), |live| Step::Put(update(&live.value)));
-        let found = match pinned.alter(key.clone(), None, pinned.map.lifetime(), decide) {
+        let found = match pinned.alter(key.clone(), None, Lifetime::OfMap, decide) {
             Altered::Put(_, new) => Some(new),
             Altered::Taken(_) | Altered::Left(..) => None,
         };
@@ -218,7 +218,7 @@ impl<'p, 'm, K: Hash + Eq, V, S: BuildHasher> OccupiedEntry<'p, 'm, K, V, S> {
     pub fn insert(self, value: V) -> Result<&'p V, (MapEntry<'p, 'm, K, V, S>, V)> {
         let OccupiedEntry { pinned, key, found } = self;
         let is_seen = |live: Option<&Entry<K, V>>| live.is_some_and(|live| std::ptr::eq(live, found));
-        match pinned.put_if(key, value, pinned.map.lifetime(), is_seen) {
+        match pinned.put_if(key, value, Lifetime::OfMap, is_seen) {
             Ok((_, new)) => Ok(&new.value),
             Err(NotInserted { current, key, not_inserted }) => {
                 Err((MapEntry::seen(pinned, key, current), not_inserted))
@@ -247,7 +247,7 @@ impl<'p, 'm, K: Hash + Eq, V, S: BuildHasher> OccupiedEntry<'p, 'm, K, V, S> {
             Some(live) if std::ptr::eq(live, found) => Step::Take,
             _ => Step::Leave(None),
         };
-        match pinned.alter(key, None, pinned.map.lifetime(), decide) {
+        match pinned.alter(key, None, Lifetime::OfMap, decide) {
             Altered::Taken(removed) => Ok(&removed.value),
             Altered::Left(current, key, _) => Err(MapEntry::seen(pinned, key, current)),
             Altered::Put(..) => unreachable!("nothing was put"),
