@@ -77,6 +77,12 @@ impl<K, V> Entry<K, V> {
         self.deadline.load(Ordering::Relaxed)
     }
 
+    /// Gives the entry another deadline before it is published.
+    pub(crate) fn set_deadline(&self, to: u64) {
+        // Relaxed: nobody else sees it yet; it comes with the entry (O1).
+        self.deadline.store(to, Ordering::Relaxed);
+    }
+
     /// Makes the lapse of this very deadline final; false if the deadline has changed.
     ///
     /// Whoever reports an entry expired does this first, so that nobody who judged an earlier time can bring back

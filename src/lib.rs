@@ -56,8 +56,8 @@ pub use clock::{Clock, Deadline, ManualClock, TickedClock};
 #[cfg(any(test, feature = "stats"))]
 pub use map::UpkeepStats;
 pub use map::{
-    Builder, Computed, Condition, Drain, Inserted, Iter, MapEntry, NotInserted, OccupiedEntry, Operation, Pinned,
-    PinnedDrain, PinnedIter, Purged, Ref, Retimed, TtlMap, VacantEntry,
+    AfterRead, Builder, Computed, Condition, Drain, Expiry, Inserted, Iter, MapEntry, NotInserted, OccupiedEntry,
+    Operation, Pinned, PinnedDrain, PinnedIter, Purged, Ref, Retimed, TtlMap, VacantEntry,
 };
 pub use reaper::{Reaper, ReaperBuilder, ReaperReport};
 #[cfg(ttl_loom)]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::TtlMap;
 use super::counters::Counters;
+use super::expiry::{Expiry, Jitter, Policy};
 use super::flight::Flights;
 use crate::clock::Clock;
+use crate::entry::Form;
 use crate::garbage::Garbage;
 use crate::reaper::Alarm;
 use crate::sync::RandomState;
@@ -30,6 +32,8 @@ use crate::wheel::{Wheel, tick_at};
 pub struct Builder<K, V, S = RandomState> {
     time_to_live: Option<Duration>,
     time_to_idle: Option<Duration>,
+    policy: Option<Policy<K, V>>,
+    jitter: Jitter,
     initial_capacity: usize,
     hasher: S,
     clock: Option<Clock>,
@@ -41,6 +45,8 @@ impl<K, V> Builder<K, V, RandomState> {
         Builder {
             time_to_live: None,
             time_to_idle: None,
+            policy: None,
+            jitter: Jitter::default(),
             initial_capacity: 0,
             hasher: RandomState::default(),
             clock: None,
@@ -105,6 +111,68 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// Sets a policy, which says of each entry how long it lives: when it is inserted, replaced, touched, and read. It
+    /// decides alone: a time to live or an idle time is not used then. See [`Expiry`]; a closure will do where reads don't
+    /// matter.
+    ///
+    /// Entries inserted with a time of their own (`insert_with_ttl`, `insert_at`, `insert_forever`) keep it.
+    ///
+    /// # Complexity
+    ///
+    /// An entry takes eight bytes more. A read calls the policy; one that moves a deadline looks the key up twice.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ttlwheel::{ManualClock, TtlMap};
+    ///
+    /// struct Record {
+    ///     ttl: Option<u64>,
+    /// }
+    ///
+    /// let clock = ManualClock::new();
+    /// let map = TtlMap::builder()
+    ///     .expiry(|_: &&str, record: &Record| record.ttl.map(Duration::from_secs))
+    ///     .clock(&clock)
+    ///     .build();
+    /// map.insert("short", Record { ttl: Some(5) });
+    /// map.insert("long", Record { ttl: None });
+    /// clock.advance(Duration::from_secs(5));
+    /// assert!(map.get("short").is_none());
+    /// assert!(map.get("long").is_some());
+    /// ```
+    pub fn expiry(mut self, policy: impl Expiry<K, V> + 'static) -> Self {
+        self.policy = Some(Policy::new(policy));
+        self
+    }
+
+    /// Shortens each time to live by a random part of this share of it, so that what was inserted together doesn't expire
+    /// together, to be computed anew by everyone at once. 0.1 is up to 10 %; nothing ever lives longer. Shares below 0 and
+    /// above 1 count as those.
+    ///
+    /// It is for the times that the map gives: its time to live, and those of a policy when values are inserted or touched.
+    /// Idle times, a policy's times at reads, and times that are given with an insert stay as they are. What decides is the
+    /// key's hash and the time of the insert, so that by a [`ManualClock`](crate::ManualClock) and a fixed hasher it is the
+    /// same each time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ttlwheel::{ManualClock, TtlMap};
+    ///
+    /// let clock = ManualClock::new();
+    /// let map = TtlMap::builder().time_to_live(Duration::from_secs(100)).jitter(0.1).clock(&clock).build();
+    /// (0..1000).for_each(|n| drop(map.insert(n, n)));
+    /// clock.advance(Duration::from_secs(90) - Duration::from_nanos(1));
+    /// assert_eq!(map.len(), 1000);
+    /// clock.advance(Duration::from_secs(5));
+    /// assert!((300..700).contains(&map.len()));
+    /// clock.advance(Duration::from_secs(5) + Duration::from_nanos(1));
+    /// assert_eq!(map.len(), 0);
+    /// ```
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.jitter = Jitter::new(share);
+        self
+    }
+
     /// Sets for how many entries there shall be room from the start. The table doesn't shrink below that.
     ///
     /// A hint: where so much memory can't be had, the table starts smaller.
@@ -132,6 +200,8 @@ impl<K, V, S> Builder<K, V, S> {
         Builder {
             time_to_live: self.time_to_live,
             time_to_idle: self.time_to_idle,
+            policy: self.policy,
+            jitter: self.jitter,
             initial_capacity: self.initial_capacity,
             hasher,
             clock: self.clock,
@@ -161,7 +231,9 @@ impl<K, V, S> Builder<K, V, S> {
     /// ```
     pub fn build(self) -> TtlMap<K, V, S> {
         let clock = self.clock.unwrap_or_default();
+        let do_reads_count = self.time_to_idle.is_some() || self.policy.is_some();
         TtlMap {
+            form: if do_reads_count { Form::Bounded } else { Form::Plain },
             table: Table::with_capacity(self.initial_capacity),
             wheel: Wheel::new(tick_at(clock.read().floor)),
             counters: Counters::default(),
@@ -172,6 +244,8 @@ impl<K, V, S> Builder<K, V, S> {
             hasher: self.hasher,
             time_to_live: self.time_to_live,
             time_to_idle: self.time_to_idle,
+            policy: self.policy,
+            jitter: self.jitter,
             _entries: PhantomData,
         }
     }

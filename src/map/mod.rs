@@ -7,6 +7,7 @@ mod builder;
 #[cfg(test)]
 pub(crate) mod check;
 mod counters;
+mod expiry;
 pub(crate) mod flight;
 mod iter;
 mod lifetime;
@@ -33,6 +34,7 @@ use equivalent::Equivalent;
 pub use builder::Builder;
 #[cfg(any(test, feature = "stats"))]
 pub use counters::UpkeepStats;
+pub use expiry::{AfterRead, Expiry};
 pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
@@ -41,13 +43,14 @@ pub use verbs::{
 };
 
 use crate::clock::{Clock, Reading, Verdict};
-use crate::entry::Entry;
+use crate::entry::{Entry, Form};
 use crate::garbage::{Garbage, Guard};
 use crate::reaper::Alarm;
 use crate::sync::RandomState;
 use crate::table::{Glance, Table};
 use crate::wheel::{Wheel, tick_at};
 use counters::Counters;
+use expiry::{Jitter, Policy};
 use flight::Flights;
 use lifetime::{Lifetime, Term};
 use sweep::Upkeep;
@@ -83,6 +86,11 @@ pub struct TtlMap<K, V, S = RandomState> {
     time_to_live: Option<Duration>,
     /// None: reads don't move deadlines.
     time_to_idle: Option<Duration>,
+    /// In place of both times.
+    policy: Option<Policy<K, V>>,
+    jitter: Jitter,
+    /// Bounded if reads move deadlines.
+    form: Form,
     _entries: PhantomData<Entry<K, V>>,
 }
 
@@ -292,7 +300,7 @@ where
     ) -> Inserted<&'g Entry<K, V>> {
         // The pin's time moves with each write, so that its reads see what the write did.
         let reading = now.exactly();
-        let Term { deadline, bound } = self.term(lifetime, reading);
+        let Term { deadline, bound } = self.term_of_new(lifetime, (&key, &value), reading, hash);
         let new = Unpublished::new(Entry::new(key, value, hash, deadline), bound);
         let upkeep = Upkeep { map: self, guard };
         let tick = tick_at(reading.floor);
@@ -305,13 +313,15 @@ where
                 upkeep.pay(now);
                 return Inserted::New;
             };
-            let was_live = judge(old.entry(), now).is_some();
+            let live = judge(old.entry(), now);
+            let deadline_over = self.reterm(new.entry(), lifetime, live, reading, hash);
             if old.replace(new.as_ptr()) {
                 new.publish();
-                upkeep.remind(hash, deadline, tick);
-                break if was_live { Inserted::Replaced(old) } else { Inserted::Expired(old) };
+                upkeep.remind(hash, deadline_over, tick);
+                break if live.is_some() { Inserted::Replaced(old) } else { Inserted::Expired(old) };
             }
             // Somebody else was there first: start again.
+            new.entry().set_deadline(deadline);
         };
         old.map(|old| {
             // SAFETY: replaced by this very call.

@@ -9,10 +9,14 @@ use std::time::Duration;
 
 use equivalent::Equivalent;
 
-use super::{Now, TtlMap};
-use crate::clock::{EXPIRED, saturating_nanos};
-use crate::entry::Entry;
+use super::expiry::{AfterRead, Policy};
+use super::lifetime::remaining;
+use super::sweep::Upkeep;
+use super::{Now, Retimed, TtlMap};
+use crate::clock::{EXPIRED, NEVER, Reading, saturating_nanos};
+use crate::entry::{Entry, Form};
 use crate::garbage::Guard;
+use crate::wheel::tick_at;
 
 /// A read moves the deadline only if that is by this share of the idle time, or more.
 const LEAST: u64 = 16;
@@ -42,14 +46,23 @@ where
     /// What a read does to the entry that it has found and judged live by this deadline.
     #[inline]
     pub(super) fn after_read(&self, entry: &Entry<K, V>, deadline: u64, hash: u64, now: &Now<'_>, guard: &Guard) {
-        if let Some(idle) = self.time_to_idle {
-            self.slide(entry, deadline, hash, idle, now, guard);
+        if self.form == Form::Bounded {
+            self.slide(entry, deadline, hash, now, guard);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn slide(&self, entry: &Entry<K, V>, deadline: u64, hash: u64, idle: Duration, now: &Now<'_>, guard: &Guard) {
+    fn slide(&self, entry: &Entry<K, V>, deadline: u64, hash: u64, now: &Now<'_>, guard: &Guard) {
+        match (&self.policy, self.time_to_idle) {
+            (Some(policy), _) => self.slide_by(policy, entry, deadline, hash, now, guard),
+            (None, Some(idle)) => self.slide_for(idle, entry, deadline, hash, now, guard),
+            (None, None) => {}
+        }
+    }
+
+    /// As the idle time says.
+    fn slide_for(&self, idle: Duration, entry: &Entry<K, V>, deadline: u64, hash: u64, now: &Now<'_>, guard: &Guard) {
         let nanos = saturating_nanos(idle);
         if now.is_live(deadline.saturating_sub(nanos - nanos / LEAST)) {
             return;
@@ -66,6 +79,61 @@ where
         }
     }
 
+    /// As a policy says, which may shorten lives, too.
+    fn slide_by(
+        &self,
+        policy: &Policy<K, V>,
+        entry: &Entry<K, V>,
+        deadline: u64,
+        hash: u64,
+        now: &Now<'_>,
+        guard: &Guard,
+    ) {
+        let answer = policy.after_read(&entry.key, &entry.value, remaining(deadline, now.reading.get()));
+        let AfterRead::Set(ttl) = answer else { return };
+        let reading = now.exactly();
+        let new = end_of(ttl, reading);
+        let least = ttl.map_or(0, |ttl| saturating_nanos(ttl) / LEAST).max(1);
+        if deadline <= reading.floor || new.abs_diff(deadline) < least {
+            return;
+        }
+        if new <= self.bound_of(entry, hash, guard) {
+            self.change(entry, deadline, new, hash, reading, guard);
+        }
+    }
+
+    /// Lets a value live as a map's policy says of one that replaces it; None if there is no policy.
+    pub(super) fn touch_by_policy<Q>(&self, key: &Q, now: &Now<'_>, guard: &Guard) -> Option<Retimed>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let policy = self.policy.as_ref()?;
+        let hash = self.hash(key);
+        loop {
+            let reading = now.exactly();
+            let Some((entry, present)) = self.find_hashed(key, hash, now, guard) else { break Some(Retimed::Absent) };
+            let ttl = policy.of_new(&entry.key, &entry.value, Some(remaining(present, reading)));
+            let ttl = ttl.map(|ttl| self.jitter.shorten(ttl, hash, reading));
+            if self.change(entry, present, end_of(ttl, reading), hash, reading, guard) {
+                Upkeep { map: self, guard }.pay(now);
+                break Some(Retimed::Changed { before: self.clock.deadline(present) });
+            }
+            // Somebody else was there first: start again.
+        }
+    }
+
+    /// Changes a deadline that was judged live, and has the bucket looked at in time; false if it has changed.
+    fn change(&self, entry: &Entry<K, V>, from: u64, to: u64, hash: u64, reading: Reading, guard: &Guard) -> bool {
+        let tick = tick_at(reading.floor);
+        self.wheel.turn_to(tick);
+        let is_changed = entry.change_deadline(from, to);
+        if is_changed && to < from {
+            // As for an entry that was just linked.
+            Upkeep { map: self, guard }.remind(hash, to, tick);
+        }
+        is_changed
+    }
+
     /// How far reads may move an entry's deadline.
     fn bound_of(&self, entry: &Entry<K, V>, hash: u64, guard: &Guard) -> u64 {
         match self.table.find(hash, |other| std::ptr::eq(other, entry), guard) {
@@ -76,4 +144,9 @@ where
             None => EXPIRED,
         }
     }
+}
+
+/// The deadline of a life that goes on for this time: one to come, as lives end elsewhere.
+fn end_of(ttl: Option<Duration>, reading: Reading) -> u64 {
+    ttl.map_or(NEVER, |ttl| reading.deadline_after(ttl).max(reading.floor + 1))
 }

@@ -191,7 +191,7 @@ impl<K, V, S> TtlMap<K, V, S> {
             return 0;
         }
         let free = of(&self.garbage);
-        let (freed, form) = (free.len(), self.form());
+        let (freed, form) = (free.len(), self.form);
         if freed > 0 {
             let _freeing = Freeing::begin();
             for thing in free.into_iter() {
@@ -267,7 +267,7 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
     /// Drops every key and value that the map holds or has not freed yet, whatever guards were forgotten. If
     /// destructors panic, the rest is dropped all the same, and the first panic passed on at the end.
     fn drop(&mut self) {
-        let (mut first_panic, form) = (None, self.form());
+        let (mut first_panic, form) = (None, self.form);
         let mut free = |thing: Retired| {
             // SAFETY: `&mut self`: nobody holds a reference into the map, and each thing is handed out once.
             if let Err(panic) = unsafe { free_one::<K, V>(thing, form) } {

@@ -51,10 +51,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             let tick = tick_at(reading.floor);
             self.wheel.turn_to(tick);
             let found = self.table.find_mut(hash, |entry| entry.key == key, &upkeep, guard);
-            let live = found.as_ref().map(Occupied::entry).filter(|entry| judge(entry, now).is_some());
+            let judged = found.as_ref().and_then(|found| judge(found.entry(), now));
+            let live = found.as_ref().map(Occupied::entry).filter(|_| judged.is_some());
             match decide(live, value.take()) {
                 Step::Put(value_to_put) => {
-                    let Term { deadline, bound } = self.term(lifetime, reading);
+                    let Term { deadline, bound } =
+                        self.term_over(lifetime, (&key, &value_to_put), judged, reading, hash);
                     let new = Unpublished::new(Entry::new(key, value_to_put, hash, deadline), bound);
                     if self.link(hash, &new, found.as_ref(), &upkeep) {
                         // SAFETY: an entry is freed only after all who were pinned when it was unlinked, as we are.

@@ -130,7 +130,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let reading = now.exactly();
         let tick = tick_at(reading.floor);
         self.wheel.turn_to(tick);
-        let change = Change { new: self.term(to, reading).deadline, condition, tick };
+        let change = Change { new: self.term(to, reading, hash).deadline, condition, tick };
         let outcome = match change.new {
             EXPIRED => self.end(key, hash, change, now, guard),
             _ => self.prolong_or_shorten(key, hash, change, now, guard),
@@ -360,6 +360,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.retime(key, Lifetime::OfMap, Condition::Always)
+        match self.map.touch_by_policy(key, &self.now, &self.guard) {
+            Some(outcome) => outcome,
+            None => self.retime(key, Lifetime::OfMap, Condition::Always),
+        }
     }
 }
