@@ -5,7 +5,7 @@ mod common;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use common::{Collide, purge_all};
@@ -204,6 +204,34 @@ fn panic_of_a_policy_changes_nothing() {
     assert_eq!(*map.get_or_insert_with(2, || 20), 20, "the load that panicked holds nobody up");
     clock.advance(CREATED);
     assert_eq!(purge_all(&map), 2);
+}
+
+/// Removes the key's value while it says how long the next one lives.
+#[derive(Clone, Default)]
+struct Meddler(Arc<OnceLock<Weak<Map>>>);
+
+impl Expiry<u64, u64> for Meddler {
+    fn after_create(&self, _: &u64, _: &u64) -> Option<Duration> {
+        Some(CREATED)
+    }
+
+    fn after_update(&self, key: &u64, _: &u64, _: Option<Duration>) -> Option<Duration> {
+        let map = self.0.get().and_then(Weak::upgrade).expect("set below");
+        assert!(map.remove(key).is_some());
+        Some(UPDATED)
+    }
+}
+
+#[test]
+fn answer_for_what_was_done_counts() {
+    let meddler = Meddler::default();
+    let map: Arc<Map> = Arc::new(TtlMap::builder().expiry(meddler.clone()).clock(ManualClock::new()).build());
+    meddler.0.set(Arc::downgrade(&map)).unwrap();
+    map.insert(1, 10);
+    assert_eq!(map.insert(1, 11).replaced().as_deref(), None);
+    assert_eq!(map.ttl(&1), Some(CREATED), "by then it was new");
+    assert_eq!(*map.update_or_insert_with(1, |_| 12, || 13), 13);
+    assert_eq!(map.ttl(&1), Some(CREATED), "and again");
 }
 
 #[test]
