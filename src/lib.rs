@@ -59,6 +59,8 @@ pub use map::{
     AfterRead, Builder, Computed, Condition, Drain, Expiry, Inserted, Iter, MapEntry, NotInserted, OccupiedEntry,
     Operation, Pinned, PinnedDrain, PinnedIter, Purged, Ref, Retimed, TtlMap, VacantEntry,
 };
+#[cfg(feature = "serde")]
+pub use map::{LoadError, Snapshot};
 pub use reaper::{Reaper, ReaperBuilder, ReaperReport};
 #[cfg(ttl_loom)]
 pub use sync::{Arc, Weak};

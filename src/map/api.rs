@@ -321,7 +321,7 @@ where
         self.put_ref(key, value, Lifetime::Forever)
     }
 
-    fn put_ref(&self, key: K, value: V, lifetime: Lifetime) -> Inserted<Ref<'_, K, V>> {
+    pub(super) fn put_ref(&self, key: K, value: V, lifetime: Lifetime) -> Inserted<Ref<'_, K, V>> {
         let hash = self.hash_early(&key);
         let (guard, now) = (pin(), Now::unread(&self.clock));
         let outcome = self.put_hashed(hash, key, value, lifetime, &now, &guard).map(NonNull::from);

@@ -18,6 +18,8 @@ mod pinned;
 mod purge;
 mod remind;
 mod slide;
+#[cfg(feature = "serde")]
+mod snapshot;
 mod sweep;
 mod unpublished;
 mod verbs;
@@ -38,6 +40,8 @@ pub use expiry::{AfterRead, Expiry};
 pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
+#[cfg(feature = "serde")]
+pub use snapshot::{LoadError, Snapshot};
 pub use verbs::{
     Computed, Condition, Drain, MapEntry, NotInserted, OccupiedEntry, Operation, PinnedDrain, Retimed, VacantEntry,
 };
