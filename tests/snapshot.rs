@@ -235,7 +235,7 @@ fn a_value_with_new_fields_loads() {
     map.insert(1, Old { name: "a".to_string() });
     let bytes = map.save_snapshot(|snapshot| serde_json::to_vec(snapshot)).unwrap();
     let loaded: TtlMap<u64, New> = TtlMap::builder().clock(&clock).build();
-    assert_eq!(loaded.load_snapshot(&bytes, |bytes| serde_json::from_slice(bytes)).unwrap(), 1);
+    assert_eq!(loaded.load_snapshot(&bytes, serde_json::from_slice).unwrap(), 1);
     assert!(loaded.get(&1).is_some_and(|new| new.name == "a" && new.visits == 0));
 }
 
@@ -251,7 +251,7 @@ fn saving_stops_nobody_and_misses_nothing_that_stays() {
             for _ in 0..scaled(10, 100) {
                 let bytes = map.save_snapshot(|snapshot| postcard::to_stdvec(snapshot)).unwrap();
                 let loaded: TtlMap<u64, u64> = TtlMap::new(TTL);
-                assert!(loaded.load_snapshot(&bytes, |bytes| postcard::from_bytes(bytes)).unwrap() >= STAYING as usize);
+                assert!(loaded.load_snapshot(&bytes, postcard::from_bytes).unwrap() >= STAYING as usize);
                 assert!((0..STAYING).all(|key| loaded.contains_key(&key)));
             }
         } else {

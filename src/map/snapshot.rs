@@ -285,11 +285,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     /// let mut bytes = map.save_snapshot(|snapshot| serde_json::to_vec(snapshot))?;
     ///
     /// let loaded: TtlMap<String, u32> = TtlMap::new(Duration::from_secs(5));
-    /// assert_eq!(loaded.load_snapshot(&bytes, |bytes| serde_json::from_slice(bytes))?, 1);
+    /// assert_eq!(loaded.load_snapshot(&bytes, serde_json::from_slice)?, 1);
     /// assert_eq!(loaded.get_cloned("a"), Some(1));
     ///
     /// bytes[4] ^= 1;
-    /// let failed = loaded.load_snapshot(&bytes, |bytes| serde_json::from_slice(bytes));
+    /// let failed = loaded.load_snapshot(&bytes, serde_json::from_slice);
     /// assert!(matches!(failed, Err(LoadError::Altered)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -309,7 +309,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
 /// use ttlwheel::{LoadError, TtlMap};
 ///
 /// let map: TtlMap<u32, u32> = TtlMap::new(std::time::Duration::from_secs(60));
-/// let failed = map.load_snapshot(b"[]", |bytes| serde_json::from_slice(bytes));
+/// let failed = map.load_snapshot(b"[]", serde_json::from_slice);
 /// assert_eq!(failed.unwrap_err().to_string(), "the snapshot is not whole, or was altered");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
