@@ -97,7 +97,10 @@ async fn main() -> io::Result<()> {
     for mut browser in [alice, stolen] {
         assert_eq!(browser.send("GET /").await?, "visit 1", "the old cookie is good for nothing");
     }
-    println!("{} sessions are left", store.len());
+    assert_eq!(bob.send("GET /").await?, "visit 2");
     assert_eq!(store.len(), 3);
+    clock.advance(half * 2);
+    println!("{} sessions are left", store.len());
+    assert_eq!(store.len(), 0, "all have ended, also what was changed");
     Ok(())
 }
