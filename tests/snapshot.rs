@@ -4,10 +4,12 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use common::fuse::{Fuse, Site, When, spark};
 use common::{Identity, Rng, Stop, each_hasher, manual_map, race, scaled};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -216,6 +218,33 @@ fn other_types_are_an_error_of_the_format() {
 #[test]
 fn an_error_of_the_writer_is_handed_on() {
     assert_eq!(filled(Identity).save_snapshot(|_| Err("disk full")), Err("disk full"));
+}
+
+/// A key whose `Hash` may be told to panic.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+struct Touchy(u64);
+
+impl Hash for Touchy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        spark(Site::Hash);
+        state.write_u64(self.0);
+    }
+}
+
+#[test]
+fn a_panic_while_loading_leaves_what_was_inserted_so_far() {
+    let (map, clock): (TtlMap<Touchy, u64, _>, _) = manual_map(TTL, Identity);
+    (0..100).for_each(|key| drop(map.insert(Touchy(key), key)));
+    let bytes = map.save_snapshot(|snapshot| serde_json::to_vec(snapshot)).unwrap();
+    let loaded: TtlMap<Touchy, u64> = TtlMap::builder().clock(&clock).build();
+    let load = || loaded.load_snapshot(&bytes, serde_json::from_slice).unwrap();
+    let broken = |_: &[u8]| -> Result<Snapshot<Touchy, u64>, String> { resume_unwind(Box::new("reader")) };
+    let ended = catch_unwind(AssertUnwindSafe(|| loaded.load_snapshot(&bytes, broken)));
+    assert!(ended.is_err() && loaded.stored_len() == 0);
+    assert!(Fuse::new(Site::Hash, When::At(31)).run(load).is_err());
+    assert_eq!((loaded.len(), loaded.stored_len()), (30, 30));
+    assert_eq!(load(), 100);
+    assert_eq!(loaded.len(), 100);
 }
 
 /// What a value was may grow: its new fields have defaults.
