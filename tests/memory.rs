@@ -227,3 +227,35 @@ fn a_drop_gives_all_memory_back_before_it_returns() {
         assert!(left <= full / 16, "{left} bytes of {full} are still out when nobody is pinned");
     }
 }
+
+/// The bytes of 1,000 entries, beside the table's, and those that are left when they are gone, in one way or another.
+fn bytes_of_entries(builder: impl FnOnce() -> ttlwheel::Builder<u64, u64>) -> (i64, i64) {
+    let before = bytes();
+    let clock = ttlwheel::ManualClock::new();
+    let map = builder().hasher(Identity).initial_capacity(10_000).clock(&clock).build();
+    map.insert(1_000, 0);
+    let empty = bytes();
+    (0..1_000).for_each(|key| drop(map.insert(key, key)));
+    let entries = bytes() - empty;
+    assert!(map.try_insert(1, 2).is_err());
+    (0..1_000).for_each(|key| drop(map.get(&key)));
+    (0..100).for_each(|key| drop(map.remove(&key)));
+    (100..300).for_each(|key| drop(map.insert(key, key)));
+    clock.advance(TTL);
+    purge_all(&map);
+    (0..10).for_each(|key| drop(map.insert(key, key)));
+    drop((map, clock));
+    (entries, bytes() - before)
+}
+
+#[test]
+fn entries_pay_for_a_bound_only_where_reads_move_deadlines() {
+    let _serial = serial();
+    let builder = || TtlMap::builder().time_to_live(TTL);
+    // The first map makes what the process keeps.
+    let _ = bytes_of_entries(builder);
+    let (plain, left) = bytes_of_entries(builder);
+    assert_eq!(left, 0, "all memory comes back, and no more");
+    assert_eq!(bytes_of_entries(|| builder().time_to_idle(TTL)), (plain + 8 * 1_000, 0));
+    assert_eq!(bytes_of_entries(|| builder().expiry(|_: &u64, _: &u64| Some(TTL))), (plain + 8 * 1_000, 0));
+}

@@ -207,6 +207,48 @@ fn iterations_write_nothing() {
     }
 }
 
+/// A map with an idle time, a value, and the time that makes a read move its deadline.
+fn idle_map_in_arena() -> (Box<Map<RandomState>>, ManualClock) {
+    warm_up();
+    const IDLE: Duration = Duration::from_secs(16);
+    let clock = ManualClock::new();
+    let map = in_arena(|| Box::new(TtlMap::builder().time_to_idle(IDLE).clock(&clock).build()));
+    in_arena(|| drop(map.insert(1, 1)));
+    many_pins(&map);
+    clock.advance(IDLE / 16 - Duration::from_nanos(1));
+    (map, clock)
+}
+
+#[test]
+fn reads_that_move_no_deadline_write_nothing() {
+    match in_child("reads_that_move_no_deadline_write_nothing") {
+        Some(status) => assert!(status.success(), "a read wrote to the map: {status}"),
+        None => {
+            let (map, clock) = idle_map_in_arena();
+            read_only(|| assert_eq!(map.get_cloned(&1), Some(1)));
+            clock.advance(Duration::from_secs(10));
+            read_only(|| {
+                assert_eq!(map.peek(&1).as_deref(), Some(&1));
+                assert_eq!(map.pin().peek(&1), Some(&1));
+                assert!(map.contains_key(&1));
+            });
+        }
+    }
+}
+
+#[test]
+fn a_read_that_moves_a_deadline_is_caught() {
+    const SEGMENTATION_FAULT: i32 = 11;
+    match in_child("a_read_that_moves_a_deadline_is_caught") {
+        Some(status) => assert_eq!(status.signal(), Some(SEGMENTATION_FAULT), "{status}"),
+        None => {
+            let (map, clock) = idle_map_in_arena();
+            clock.advance(Duration::from_nanos(1));
+            read_only(|| assert_eq!(map.get_cloned(&1), Some(1)));
+        }
+    }
+}
+
 /// The control: what does write is caught, for each kind of write.
 fn is_caught(name: &str, write: impl FnOnce(&Map<RandomState>)) {
     const SEGMENTATION_FAULT: i32 = 11;
