@@ -248,6 +248,16 @@ fn closure_is_a_policy_and_may_use_the_map() {
 }
 
 #[test]
+fn shorter_life_in_place_of_a_longer_one_is_reminded_of() {
+    let clock = ManualClock::new();
+    let map = TtlMap::builder().expiry(|_: &u64, secs: &u64| Some(Duration::from_secs(*secs))).clock(&clock).build();
+    map.insert(1, 100);
+    map.insert(1, 5);
+    clock.advance(5 * SECOND);
+    assert_eq!(purge_all(&map), 1);
+}
+
+#[test]
 fn no_answer_of_a_policy_is_a_bad_one() {
     for ttl in [Duration::ZERO, NS, Duration::MAX] {
         let clock = ManualClock::new();
