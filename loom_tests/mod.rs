@@ -15,6 +15,7 @@ mod growth;
 mod load;
 mod reaper;
 mod resize;
+mod slide;
 mod tail;
 mod upkeep;
 mod wheel;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::garbage::{Plain, spawn};
 use super::{Census, Watched, check};
 use crate::map::check::check as check_reminders;
-use crate::{Inserted, ManualClock, TtlMap};
+use crate::{Builder, Inserted, ManualClock, TtlMap};
 
 use loom::sync::Arc;
 
@@ -28,13 +28,12 @@ impl Model {
     }
 
     pub(super) fn of_capacity(capacity: usize) -> Self {
+        Model::of(TtlMap::builder().time_to_live(TICK).initial_capacity(capacity))
+    }
+
+    pub(super) fn of(builder: Builder<u8, Watched>) -> Self {
         let clock = ManualClock::new();
-        let map = TtlMap::builder()
-            .time_to_live(TICK)
-            .hasher(BuildHasherDefault::default())
-            .clock(&clock)
-            .initial_capacity(capacity)
-            .build();
+        let map = builder.hasher(BuildHasherDefault::default()).clock(&clock).build();
         Model { map: Arc::new(map), clock, census: Census::default() }
     }
 
