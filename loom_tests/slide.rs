@@ -46,9 +46,9 @@ fn what_a_get_reported_gone_is_not_moved() {
 
 #[test]
 fn value_that_a_read_has_moved_is_not_swept() {
-    check("get that moves/sweep around the deadline", Some(2), || {
-        let model = idle_model(4);
-        model.pass(3);
+    check("get that moves/sweep around the deadline", Some(3), || {
+        let model = idle_model(3);
+        model.pass(2);
         let thread = super::garbage::spawn(&model.map, read_and_tell(model.now() + 2 * TICK));
         model.pass(2);
         model.map.sweep(ALL);
