@@ -130,6 +130,27 @@ fn a_value_that_lapses_while_its_update_is_made_is_found_lapsed_by_others() {
     assert_eq!((*updated, runs.get()), (3, 1), "reported gone, so it is gone");
 }
 
+/// The last run decides, and not what an earlier one has said.
+#[test]
+fn what_a_closure_said_before_it_ran_again_is_forgotten() {
+    let (map, clock) = map();
+    map.insert(1, 10);
+    clock.advance(TTL);
+    let runs = Cell::new(0);
+    let computed = map.compute(1, |live| {
+        assert_eq!(live, None);
+        runs.set(runs.get() + 1);
+        if runs.get() > 1 {
+            return Operation::Remove;
+        }
+        // The lapsed entry leaves, and so the look was in vain.
+        assert_eq!(map.get_cloned(&1), None);
+        Operation::Abort("at first")
+    });
+    assert!(matches!(computed, Computed::Absent), "{computed:?}");
+    assert_eq!(runs.get(), 2);
+}
+
 #[test]
 fn entries_act_on_what_they_saw() {
     let (map, _) = map();

@@ -97,12 +97,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
         mut operation: impl FnMut(Option<&V>) -> Operation<V, T>,
     ) -> Computed<&Entry<K, V>, T> {
         let mut aborted = None;
-        let decide = |live: Option<&Entry<K, V>>, _| match operation(live.map(|entry| &entry.value)) {
-            Operation::Insert(value) => Step::Put(value),
-            Operation::Remove => Step::Take,
-            Operation::Abort(with) => {
-                aborted = Some(with);
-                Step::Leave(None)
+        let decide = |live: Option<&Entry<K, V>>, _| {
+            // Of the last run, whatever one before has said.
+            aborted = None;
+            match operation(live.map(|entry| &entry.value)) {
+                Operation::Insert(value) => Step::Put(value),
+                Operation::Remove => Step::Take,
+                Operation::Abort(with) => {
+                    aborted = Some(with);
+                    Step::Leave(None)
+                }
             }
         };
         let altered = self.alter(key, None, Lifetime::OfMap, decide);
