@@ -2,10 +2,14 @@
 
 mod common;
 
-use std::hash::RandomState;
+use std::cell::Cell;
+use std::hash::{Hash, Hasher, RandomState};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use common::{manual_map, purge_all};
+use equivalent::Equivalent;
 use ttlwheel::Condition::{Always, IfEarlier, IfLater, IfNone, IfSome};
 use ttlwheel::{Condition, Deadline, ManualClock, Retimed, TtlMap};
 
@@ -148,4 +152,51 @@ fn a_map_without_a_time_to_live_is_touched_for_ever() {
     map.insert_with_ttl(1, 1, TTL);
     assert!(map.touch(&1).is_changed());
     assert_eq!(map.deadline(&1), Some(Deadline::Never));
+}
+
+/// Finds the key 1; what `at_look` does comes between the clock reading and the change.
+struct Looking<F>(Cell<Option<F>>);
+
+impl<F> Hash for Looking<F> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        1u64.hash(state);
+    }
+}
+
+impl<F: FnOnce()> Equivalent<u64> for Looking<F> {
+    fn equivalent(&self, key: &u64) -> bool {
+        if let Some(at_look) = self.0.take() {
+            at_look();
+        }
+        *key == 1
+    }
+}
+
+/// The clock passes the new deadline before the change is made. What comes after the change finds the value over, also if
+/// it had judged by the old deadline.
+#[test]
+fn change_that_the_clock_overtakes_ends_the_value() {
+    let (map, clock) = map();
+    map.insert_forever(1, 10);
+    let deadline = clock.now() + NS;
+    let ((looks, has_looked), (go_on, may_go_on), (change, has_changed)) = (channel(), channel(), channel());
+    thread::scope(|scope| {
+        let map = &map;
+        scope.spawn(move || {
+            let at_look = move || {
+                looks.send(()).unwrap();
+                may_go_on.recv().unwrap();
+            };
+            change.send(map.expire_at(&Looking(Cell::new(Some(at_look))), deadline, Always)).unwrap();
+        });
+        has_looked.recv().unwrap();
+        clock.advance(NS);
+        let updated = map.update(1, |value| {
+            go_on.send(()).unwrap();
+            assert_eq!(has_changed.recv(), Ok(Retimed::Changed { before: Deadline::Never }));
+            value + 1
+        });
+        assert_eq!(updated.as_deref(), None, "made of a value that had expired");
+    });
+    assert_eq!((map.get_cloned(&1), map.stored_len()), (None, 0));
 }

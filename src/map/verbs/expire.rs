@@ -17,6 +17,7 @@ use crate::entry::Entry;
 use crate::garbage::Guard;
 use crate::map::sweep::Upkeep;
 use crate::map::{Lifetime, Now, Pinned, TtlMap, judge};
+use crate::unwind::contain;
 use crate::wheel::tick_at;
 
 /// When a deadline is changed, as of the one that is there; what never expires is infinitely late.
@@ -162,11 +163,23 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
                 if change.new < present {
                     // As for an entry that was just linked. A reminder that comes too early finds it live.
                     Upkeep { map: self, guard }.remind(hash, change.new, change.tick);
+                    self.end_if_overtaken(hash, entry, change, now, guard);
                 }
                 return Ok(Some(present));
             }
             // Somebody else was there first: start again.
         }
+    }
+
+    /// If the clock has passed a deadline before it was set, the entry leaves: a write that had judged it by the deadline
+    /// before must not find it live once the change is done. (One that replaces it in between, by a hair's breadth, may
+    /// still say that it was live.)
+    fn end_if_overtaken(&self, hash: u64, entry: &Entry<K, V>, change: Change, now: &Now<'_>, guard: &Guard) {
+        if change.new > now.exactly().floor {
+            return;
+        }
+        // The change is made by now: a panic of some other key's hash, if bins are moved, is not its caller's.
+        contain(|| _ = self.find_near(hash, entry, |there| std::ptr::eq(there, entry), now, guard));
     }
 
     /// Ends the entry's life, if the condition holds.
