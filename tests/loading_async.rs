@@ -374,3 +374,30 @@ fn futures_are_send() {
     let map = manual_map(TTL, Identity).0;
     assert_eq!(block_on(assert_send(use_it(&map))), 6);
 }
+
+/// P8, for the keys of loads that will never end.
+#[test]
+fn keys_of_forgotten_loads_are_dropped_with_the_map() {
+    #[derive(PartialEq, Eq, Hash)]
+    struct Key(u64);
+
+    impl Drop for Key {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, SeqCst);
+            panic!("key {}", self.0);
+        }
+    }
+
+    static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+    let woken = Arc::<Woken>::default();
+    let map = TtlMap::<Key, u64>::new(TTL);
+    for key in 0..40 {
+        let mut load = Box::pin(map.get_or_insert_with_async(Key(key), pending));
+        assert!(woken.poll(load.as_mut()).is_pending());
+        std::mem::forget(load);
+    }
+    map.insert(Key(40), 40);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(map))).is_err(), "the first panic is passed on");
+    assert_eq!(DROPPED.load(SeqCst), 41);
+}

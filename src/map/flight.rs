@@ -86,6 +86,14 @@ impl<K> Flights<K> {
         lock(&shards[(hash >> 32) as usize % SHARDS])
     }
 
+    /// Hands the keys of loads that were forgotten to `free`, which must not unwind.
+    pub(crate) fn drain(&mut self, free: &mut dyn FnMut(K)) {
+        for shard in self.0.take().into_iter().flat_map(|shards| *shards) {
+            let listed = std::mem::take(&mut *lock(&shard));
+            listed.into_iter().filter_map(|listed| listed.key).for_each(&mut *free);
+        }
+    }
+
     /// How many are under way.
     #[cfg(all(test, ttl_loom))]
     pub(crate) fn len(&self) -> usize {

@@ -268,17 +268,19 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
     /// destructors panic, the rest is dropped all the same, and the first panic passed on at the end.
     fn drop(&mut self) {
         let (mut first_panic, form) = (None, self.form);
-        let mut free = |thing: Retired| {
-            // SAFETY: `&mut self`: nobody holds a reference into the map, and each thing is handed out once.
-            if let Err(panic) = unsafe { free_one::<K, V>(thing, form) } {
+        let mut end = |freed: std::thread::Result<()>| {
+            if let Err(panic) = freed {
                 match first_panic {
                     None => first_panic = Some(panic),
                     Some(_) => discard(panic),
                 }
             }
         };
-        self.table.drain(&mut |entry| free(tagged(entry, ENTRY)));
-        self.garbage.drain(&mut free);
+        // SAFETY: `&mut self`: nobody holds a reference into the map, and each thing is handed out once.
+        let free = |thing: Retired| unsafe { free_one::<K, V>(thing, form) };
+        self.table.drain(&mut |entry| end(free(tagged(entry, ENTRY))));
+        self.garbage.drain(&mut |thing| end(free(thing)));
+        self.flights.drain(&mut |key| end(catch_unwind(AssertUnwindSafe(|| drop(key)))));
         match first_panic {
             Some(panic) if std::thread::panicking() => discard(panic),
             Some(panic) => resume_unwind(panic),
