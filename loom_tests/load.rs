@@ -33,7 +33,7 @@ impl Loads {
         loop {
             match self.flights.board(0, 1, |_| self.value()) {
                 Boarding::There(found) => return Some(found),
-                Boarding::Follows(_, flight) => match flight.wait() {
+                Boarding::Follows(_, flight, _) => match flight.wait() {
                     End::Landed => return self.value(),
                     End::Failed => {}
                 },
@@ -166,7 +166,7 @@ mod futures {
         check("follow/end", None, || {
             let flights = Arc::new(Flights::<u8>::default());
             let Boarding::Leads(lead) = flights.board(0, 1, |_| None::<()>) else { panic!() };
-            let Boarding::Follows(_, flight) = flights.board(0, 1, |_| None::<()>) else { panic!() };
+            let Boarding::Follows(_, flight, _) = flights.board(0, 1, |_| None::<()>) else { panic!() };
             let other = thread::spawn(move || {
                 let waker = Waker::from(StdArc::new(Unpark(thread::current())));
                 let mut following = pin!(Following::new(flight));

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -462,4 +462,80 @@ fn callers_without_a_lapsed_value_wait() {
         })
     };
     assert_eq!(followed(4, lead, |_, _| *map.get_or_refresh_with(Key(1), TTL, || 8)), (7, vec![7; 4]));
+}
+
+/// A key that tells of each comparison.
+#[derive(Clone)]
+struct Told(u64, Arc<dyn Fn([u64; 2]) + Send + Sync>);
+
+impl Hash for Told {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+impl PartialEq for Told {
+    fn eq(&self, other: &Self) -> bool {
+        (self.1)([self.0.min(other.0), self.0.max(other.0)]);
+        self.0 == other.0
+    }
+}
+
+impl Eq for Told {}
+
+/// Two callers who want a key follow the flight of another key of the same hash, whose value is just being put. When it
+/// has landed one of them computes.
+#[test]
+fn one_computes_also_after_the_flight_of_another_key() {
+    let (map, _clock) = manual_map::<Told, u64, _>(TTL, Collide::<1>);
+    let (compare, compared) = channel();
+    let (stop, stopped) = channel();
+    let (release, released) = channel::<()>();
+    let is_landing = Arc::new(AtomicU64::new(0));
+    let hook: Arc<dyn Fn([u64; 2]) + Send + Sync> = {
+        let (is_landing, released) = (Arc::clone(&is_landing), Mutex::new(released));
+        Arc::new(move |pair| {
+            if pair == [1, 9] && is_landing.swap(0, SeqCst) == 1 {
+                stop.send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+            }
+            compare.send(pair).unwrap();
+        })
+    };
+    let key = |n| Told(n, Arc::clone(&hook));
+    map.insert(key(9), 9);
+    let compared = Mutex::new(compared);
+    let until = |pair, times: usize| {
+        let compared = compared.lock().unwrap();
+        (0..times).for_each(|_| while compared.recv().unwrap() != pair {});
+    };
+    let computations = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let (map, until, computations) = (&map, &until, &computations);
+        let [one, two, three] = [key(1), key(2), key(2)];
+        scope.spawn(move || {
+            map.get_or_insert_with(one, || {
+                is_landing.store(1, SeqCst);
+                1
+            });
+        });
+        stopped.recv().unwrap();
+        let followers = [two, three].map(|key| {
+            scope.spawn(move || {
+                *map.get_or_insert_with(key, || {
+                    if computations.fetch_add(1, SeqCst) == 0 {
+                        // The other has met this flight, and has looked into the map once more.
+                        until([2, 2], 1);
+                        until([1, 2], 1);
+                    }
+                    2
+                })
+            })
+        });
+        // Each has looked, met the flight, and looked once more, with two comparisons a look.
+        until([2, 9], 8);
+        release.send(()).unwrap();
+        followers.into_iter().for_each(|follower| assert_eq!(follower.join().unwrap(), 2));
+    });
+    assert_eq!(computations.load(SeqCst), 1);
 }

@@ -50,8 +50,17 @@ pub(crate) enum Boarding<'f, K, T> {
     There(T),
     /// He is to compute the value.
     Leads(Lead<'f, K>),
-    /// Somebody else computes it; the key is given back.
-    Follows(K, Arc<Flight>),
+    /// Somebody else computes it, or is putting what may be another key's of this hash; the key is given back.
+    Follows(K, Arc<Flight>, Whose),
+}
+
+/// Whose value a flight brings that is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The caller's.
+    His,
+    /// That of some key of the same hash: the flight has its key no more.
+    Unknown,
 }
 
 impl<K> Default for Flights<K> {
@@ -69,7 +78,8 @@ impl<K: Eq> Flights<K> {
         let mut listed = self.list(hash);
         let is = |other: &Listed<K>| other.hash == hash && other.key.as_ref().is_none_or(|other| *other == key);
         if let Some(there) = listed.iter().find(|&other| is(other)) {
-            return Boarding::Follows(key, Arc::clone(&there.flight));
+            let whose = if there.key.is_some() { Whose::His } else { Whose::Unknown };
+            return Boarding::Follows(key, Arc::clone(&there.flight), whose);
         }
         if let Some(found) = look(&key) {
             return Boarding::There(found);

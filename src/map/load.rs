@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::flight::{Boarding, End, Flight, Lead, Stage};
+use super::flight::{Boarding, End, Flight, Lead, Stage, Whose};
 use super::{Pinned, Ref, TtlMap};
 use crate::clock::{EXPIRED, saturating_nanos};
 use crate::sync::Arc;
@@ -256,7 +256,7 @@ pub(super) struct Caller<'m, K, V, S> {
 pub(super) enum Next<'m, K, V> {
     Return(Ref<'m, K, V>),
     Compute(Ticket<'m, K>),
-    Wait(Arc<Flight>),
+    Wait(Arc<Flight>, Whose),
 }
 
 /// The right to put a computed value into the map: for all who follow, or for oneself.
@@ -276,7 +276,7 @@ where
             match self.next() {
                 Next::Return(found) => return Ok(found),
                 Next::Compute(ticket) => break ticket,
-                Next::Wait(flight) => self.waited(flight.wait()),
+                Next::Wait(flight, whose) => self.waited(flight.wait(), whose),
             }
         };
         let value = Stage::Computing.within(compute)?;
@@ -294,10 +294,10 @@ where
             Look::Live(found) => Some(found),
             Look::Stale(_) | Look::Absent => None,
         };
-        let (key, flight) = match map.flights.board(hash, key, look) {
+        let (key, flight, whose) = match map.flights.board(hash, key, look) {
             Boarding::There(found) => return Next::Return(found),
             Boarding::Leads(lead) => return Next::Compute(Ticket::Lead(lead)),
-            Boarding::Follows(key, flight) => (key, flight),
+            Boarding::Follows(key, flight, whose) => (key, flight, whose),
         };
         // Under way since the first look, it may have ended already.
         match map.look(&key, hash, patience) {
@@ -306,15 +306,15 @@ where
         }
         if self.may_wait && !Stage::Computing.is_under_way() {
             self.key = Some(key);
-            return Next::Wait(flight);
+            return Next::Wait(flight, whose);
         }
         Next::Compute(Ticket::Alone(key))
     }
 
     /// Takes note of how a flight ended that was waited for.
-    pub(super) fn waited(&mut self, end: End) {
-        // One who follows flights that fail waits for each: each has one caller less.
-        self.may_wait &= end == End::Failed;
+    pub(super) fn waited(&mut self, end: End, whose: Whose) {
+        // One who follows flights that fail waits for each: each has one caller less. Likewise those of other keys.
+        self.may_wait &= end == End::Failed || whose == Whose::Unknown;
     }
 
     /// Puts the computed value into the map, and then ends the flight.

@@ -177,12 +177,12 @@ where
         F: Future<Output = Result<V, E>>,
     {
         let ticket = loop {
-            let flight = match self.next() {
+            let (flight, whose) = match self.next() {
                 Next::Return(found) => return Ok(found),
                 Next::Compute(ticket) => break ticket,
-                Next::Wait(flight) => flight,
+                Next::Wait(flight, whose) => (flight, whose),
             };
-            self.waited(Following::new(flight).await);
+            self.waited(Following::new(flight).await, whose);
         };
         let mut computation = pin!(Stage::Computing.within(compute));
         // Declared later, dropped earlier: a computation that loads in its destructor must not wait for itself.
