@@ -29,7 +29,7 @@ pub(super) struct Settings {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `spawn`"]
 pub struct ReaperBuilder {
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 /// As long as a tick of the wheel: what comes later than that within it comes no later than it would anyway.

@@ -36,6 +36,8 @@ struct Entry {
     clock: Option<Arc<Alarm>>,
     /// When to come back for what couldn't be done, and how much later the next time.
     retry: Option<(Instant, Duration)>,
+    /// Whether what couldn't be done is overdue entries, as the user's code panics, and not memory alone.
+    is_stuck: bool,
 }
 
 /// What a step leaves to do.
@@ -159,7 +161,7 @@ impl Worker {
             if let Some(alarm) = &clock {
                 alarm.add_another(&watch);
             }
-            self.maps.push(Entry { map, watch, clock, retry: None });
+            self.maps.push(Entry { map, watch, clock, retry: None, is_stuck: false });
         }
     }
 
@@ -210,6 +212,7 @@ impl Worker {
                     }
                     _ => FIRST_RETRY,
                 };
+                self.maps[n].is_stuck = stuck;
                 self.maps[n].retry = (stuck || unfreed).then(|| (Instant::now() + later, later));
                 if swept.more && !stuck { Look::More } else { Look::Done }
             }
@@ -228,15 +231,17 @@ impl Worker {
         let mut until = None::<Instant>;
         for entry in &self.maps {
             let due = self.with(&entry.map, |map| map.due())?;
-            let stuck = entry.retry.map(|(at, _)| at);
+            let retry = entry.retry.map(|(at, _)| at);
             let wakes = match due.wait {
                 // What is overdue and could not be done waits for its next try.
-                Wait::Over => Some(stuck?),
+                Wait::Over if entry.is_stuck => Some(retry?),
+                // It came due since the look.
+                Wait::Over => return None,
                 Wait::For(time) => now.checked_add(time),
                 Wait::Alarm => None,
             };
             entry.watch.wake_at(due.at);
-            until = until.into_iter().chain(wakes).chain(stuck).min();
+            until = until.into_iter().chain(wakes).chain(retry).min();
         }
         Some(until)
     }
@@ -247,8 +252,8 @@ impl Worker {
             // A map that has gone has rung.
             let due = self.with(&entry.map, |map| map.due());
             due.is_some_and(|due| {
-                let is_new = due.wait == Wait::Over || due.unfreed;
-                entry.watch.is_later_than(due.at) || (is_new && entry.retry.is_none())
+                let is_overdue = due.wait == Wait::Over && !entry.is_stuck;
+                entry.watch.is_later_than(due.at) || is_overdue || (due.unfreed && entry.retry.is_none())
             })
         })
     }
@@ -323,5 +328,53 @@ impl Entry {
         if let Some(clock) = &self.clock {
             clock.remove(&self.watch);
         }
+    }
+}
+
+#[cfg(all(test, not(ttl_loom)))]
+mod tests {
+    use super::*;
+    use crate::reaper::{Due, Swept};
+    use crate::sync::AtomicU32;
+
+    /// A map with memory that a reader holds up, and something that may be overdue.
+    #[derive(Default)]
+    struct Held {
+        alarm: Alarm,
+        overdue: AtomicU32,
+    }
+
+    impl Watched for Held {
+        fn sweep(&self, _budget: usize) -> Swept {
+            Swept { retired: 0, freed: false, panics: 0, more: false }
+        }
+
+        fn due(&self) -> Due {
+            let wait = if self.overdue.load(Ordering::Relaxed) > 0 { Wait::Over } else { Wait::Alarm };
+            Due { at: 1, wait, unfreed: true }
+        }
+
+        fn alarm(&self) -> &Alarm {
+            &self.alarm
+        }
+
+        fn clock_alarm(&self) -> Option<Arc<Alarm>> {
+            None
+        }
+    }
+
+    #[test]
+    fn what_comes_due_is_not_held_up_by_memory_that_is() {
+        let map = Arc::new(Held::default());
+        let watched: Arc<dyn Watched> = map.clone();
+        let shared = Arc::new(Shared::new(crate::Reaper::builder().settings, Vec::new()));
+        let mut worker = Worker::new(shared, Arc::new(Bell::new()));
+        worker.admit(Arc::downgrade(&watched));
+        assert!(matches!(worker.step(), Step::Wait));
+        assert!(matches!(worker.plan(), Some(Some(_))), "the memory is looked at again");
+        // Between the look and the plan.
+        map.overdue.store(1, Ordering::Relaxed);
+        assert!(worker.plan().is_none(), "there is something to sweep");
+        assert!(worker.is_nearer(), "also after the plan");
     }
 }
