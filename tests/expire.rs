@@ -172,6 +172,27 @@ impl<F: FnOnce()> Equivalent<u64> for Looking<F> {
     }
 }
 
+/// The clock passes the deadline after a touch has read it, and a walk shows nothing: that stays so.
+#[test]
+fn what_a_walk_has_shown_gone_is_not_prolonged() {
+    let walks: [fn(&Map) -> usize; 4] = [
+        |map| map.len(),
+        |map| usize::from(!map.is_empty()),
+        |map| map.iter().count(),
+        |map| map.pin().clone_into_hash_map().len(),
+    ];
+    for walk in walks {
+        let (map, clock) = map();
+        map.insert(1, 10);
+        let at_look = || {
+            clock.advance(TTL);
+            assert_eq!(walk(&map), 0);
+        };
+        assert_eq!(map.touch(&Looking(Cell::new(Some(at_look)))), Retimed::Absent);
+        assert_eq!((walk(&map), map.get_cloned(&1)), (0, None));
+    }
+}
+
 /// The clock passes the new deadline before the change is made. What comes after the change finds the value over, also if
 /// it had judged by the old deadline.
 #[test]

@@ -7,8 +7,7 @@ use std::rc::Rc;
 
 use super::pinned::Hold;
 use super::sweep::Upkeep;
-use super::{Pinned, Ref, TtlMap};
-use crate::clock::{Reading, Verdict};
+use super::{Now, Pinned, Ref, TtlMap, judge};
 use crate::entry::Entry;
 use crate::garbage::{Guard, pin};
 use crate::table::{Bins, Occupied};
@@ -41,17 +40,19 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Iterator for Entries<'g, K, V, S> {
 /// The live entries of a map through a pin; see [`Pinned::iter`].
 pub struct PinnedIter<'g, K, V, S> {
     entries: Entries<'g, K, V, S>,
-    now: Reading,
+    now: Now<'g>,
 }
 
 impl<'g, K: Hash + Eq, V, S: BuildHasher> PinnedIter<'g, K, V, S> {
     pub(super) fn new(map: &'g TtlMap<K, V, S>, guard: &'g Guard) -> Self {
-        PinnedIter { entries: Entries::new(map, guard), now: map.clock.read_exact() }
+        let now = Now::new(&map.clock);
+        now.exactly();
+        PinnedIter { entries: Entries::new(map, guard), now }
     }
 
     fn next_live(&mut self) -> Option<&'g Entry<K, V>> {
-        let now = self.now;
-        self.entries.by_ref().map(|found| found.entry()).find(|entry| now.judge(entry.deadline()) == Verdict::Live)
+        // What is passed over as lapsed stays so: a touch that was about to move its deadline fails.
+        self.entries.by_ref().map(|found| found.entry()).find(|entry| judge(entry, &self.now).is_some())
     }
 }
 

@@ -94,8 +94,8 @@ where
     /// matters.
     ///
     /// A lapsed value is there to be handed out until it is removed, which a `grace` does not delay: writes and a
-    /// [`Reaper`](crate::Reaper) remove it up to 1/64 of its time to live after its end, a [`get`](TtlMap::get) at once. So
-    /// this bridges renewals of keys that are much in demand, and promises nothing for others. A renewal that fails leaves
+    /// [`Reaper`](crate::Reaper) remove it up to 1/64 of its time to live after its end, a [`get`](TtlMap::get) at once;
+    /// and no longer once a walk (`iter`, `len`) has passed it over. So this bridges renewals of keys that are much in demand, and promises nothing for others. A renewal that fails leaves
     /// the lapsed value as it was; the next caller tries again.
     ///
     /// # Panics
