@@ -16,7 +16,6 @@ use super::{Now, Retimed, TtlMap};
 use crate::clock::{EXPIRED, NEVER, Reading, saturating_nanos};
 use crate::entry::{Entry, Form};
 use crate::garbage::Guard;
-use crate::wheel::tick_at;
 
 /// A read moves the deadline only if that is by this share of the idle time, or more.
 const LEAST: u64 = 16;
@@ -98,7 +97,7 @@ where
             return;
         }
         if new <= self.bound_of(entry, hash, guard) {
-            self.change(entry, deadline, new, hash, reading, guard);
+            self.change(entry, (deadline, new), hash, now, guard);
         }
     }
 
@@ -114,24 +113,12 @@ where
             let Some((entry, present)) = self.find_hashed(key, hash, now, guard) else { break Some(Retimed::Absent) };
             let ttl = policy.of_new(&entry.key, &entry.value, Some(remaining(present, reading)));
             let ttl = ttl.map(|ttl| self.jitter.shorten(ttl, hash, reading));
-            if self.change(entry, present, end_of(ttl, reading), hash, reading, guard) {
+            if self.change(entry, (present, end_of(ttl, reading)), hash, now, guard) {
                 Upkeep { map: self, guard }.pay(now);
                 break Some(Retimed::Changed { before: self.clock.deadline(present) });
             }
             // Somebody else was there first: start again.
         }
-    }
-
-    /// Changes a deadline that was judged live, and has the bucket looked at in time; false if it has changed.
-    fn change(&self, entry: &Entry<K, V>, from: u64, to: u64, hash: u64, reading: Reading, guard: &Guard) -> bool {
-        let tick = tick_at(reading.floor);
-        self.wheel.turn_to(tick);
-        let is_changed = entry.change_deadline(from, to);
-        if is_changed && to < from {
-            // As for an entry that was just linked.
-            Upkeep { map: self, guard }.remind(hash, to, tick);
-        }
-        is_changed
     }
 
     /// How far reads may move an entry's deadline.

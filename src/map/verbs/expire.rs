@@ -109,8 +109,6 @@ impl Retimed {
 struct Change {
     new: u64,
     condition: Condition,
-    /// The present tick.
-    tick: u64,
 }
 
 impl Change {
@@ -129,9 +127,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let upkeep = Upkeep { map: self, guard };
         self.table.prefetch(hash, guard);
         let reading = now.exactly();
-        let tick = tick_at(reading.floor);
-        self.wheel.turn_to(tick);
-        let change = Change { new: self.term(to, reading, hash).deadline, condition, tick };
+        self.wheel.turn_to(tick_at(reading.floor));
+        let change = Change { new: self.term(to, reading, hash).deadline, condition };
         let outcome = match change.new {
             EXPIRED => self.end(key, hash, change, now, guard),
             _ => self.prolong_or_shorten(key, hash, change, now, guard),
@@ -159,23 +156,38 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         loop {
             let Some((entry, present)) = self.find_hashed(key, hash, now, guard) else { return Ok(None) };
             change.check(present)?;
-            if entry.change_deadline(present, change.new) {
-                if change.new < present {
-                    // As for an entry that was just linked. A reminder that comes too early finds it live.
-                    Upkeep { map: self, guard }.remind(hash, change.new, change.tick);
-                    self.end_if_overtaken(hash, entry, change, now, guard);
-                }
+            if self.change(entry, (present, change.new), hash, now, guard) {
                 return Ok(Some(present));
             }
             // Somebody else was there first: start again.
         }
     }
 
+    /// Changes a deadline that was judged live, and has the bucket looked at in time; false if it has changed.
+    pub(in crate::map) fn change(
+        &self,
+        entry: &Entry<K, V>,
+        (from, to): (u64, u64),
+        hash: u64,
+        now: &Now<'_>,
+        guard: &Guard,
+    ) -> bool {
+        let tick = tick_at(now.floor());
+        self.wheel.turn_to(tick);
+        let is_changed = entry.change_deadline(from, to);
+        if is_changed && to < from {
+            // As for an entry that was just linked. A reminder that comes too early finds it live.
+            Upkeep { map: self, guard }.remind(hash, to, tick);
+            self.end_if_overtaken(hash, entry, to, now, guard);
+        }
+        is_changed
+    }
+
     /// If the clock has passed a deadline before it was set, the entry leaves: a write that had judged it by the deadline
     /// before must not find it live once the change is done. (One that replaces it in between, by a hair's breadth, may
     /// still say that it was live.)
-    fn end_if_overtaken(&self, hash: u64, entry: &Entry<K, V>, change: Change, now: &Now<'_>, guard: &Guard) {
-        if change.new > now.exactly().floor {
+    fn end_if_overtaken(&self, hash: u64, entry: &Entry<K, V>, deadline: u64, now: &Now<'_>, guard: &Guard) {
+        if deadline > now.exactly().floor {
             return;
         }
         // The change is made by now: a panic of some other key's hash, if bins are moved, is not its caller's.
