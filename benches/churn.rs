@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Words, keys, peers};
+use common::{Words, config, keys, peers};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::cell::LazyCell;
 use std::time::{Duration, Instant};
@@ -45,12 +45,5 @@ fn churn(criterion: &mut Criterion) {
     }
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-}
-
-criterion_group! { name = benches; config = config(); targets = churn }
+criterion_group! { name = benches; config = config(20, 500, 2_000); targets = churn }
 criterion_main!(benches);

@@ -5,10 +5,10 @@
 
 mod common;
 
-use common::{Data, Draw, Hasher, TTL, Words, hasher, keys, peers, stream};
+use common::{Data, Draw, Hasher, TTL, Words, config, hasher, keys, peers, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use ttlwheel::{Clock, ManualClock, TtlMap};
 
 const ENTRIES: usize = 1_000;
@@ -64,12 +64,5 @@ fn in_a_map(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-}
-
-criterion_group! { name = benches; config = config(); targets = alone, in_a_map }
+criterion_group! { name = benches; config = config(20, 300, 1_000); targets = alone, in_a_map }
 criterion_main!(benches);

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Entry, Upkeep, Words, keys, peers};
+use common::{Entry, Upkeep, Words, config, keys, peers};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,12 +41,5 @@ fn once(entry: &Entry<Words>) -> Duration {
     time
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(10))
-        .measurement_time(Duration::from_millis(100))
-}
-
-criterion_group! { name = benches; config = config(); targets = reclaim }
+criterion_group! { name = benches; config = config(10, 10, 100); targets = reclaim }
 criterion_main!(benches);

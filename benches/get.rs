@@ -5,11 +5,10 @@
 
 mod common;
 
-use common::{Data, Draw, Ring, Tally, Words, peers, stream};
+use common::{Data, Draw, Ring, Tally, Words, config, peers, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::cell::LazyCell;
 use std::hint::black_box;
-use std::time::Duration;
 
 const ENTRIES: [usize; 2] = [10_000, 1_000_000];
 const STREAM: usize = 1 << 20;
@@ -54,12 +53,5 @@ fn ask<D: Data>(criterion: &mut Criterion, question: &str, draw: Draw) {
     }
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-}
-
-criterion_group! { name = benches; config = config(); targets = hit, miss }
+criterion_group! { name = benches; config = config(20, 500, 2_000); targets = hit, miss }
 criterion_main!(benches);

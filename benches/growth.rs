@@ -5,9 +5,9 @@
 
 mod common;
 
-use common::{Tally, Way, Words, keys, peers};
+use common::{Tally, Way, Words, config, keys, peers};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const ENTRIES: [usize; 2] = [10_000, 1_000_000];
 
@@ -39,12 +39,5 @@ fn grow(criterion: &mut Criterion) {
     }
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(3))
-}
-
-criterion_group! { name = benches; config = config(); targets = grow }
+criterion_group! { name = benches; config = config(10, 500, 3_000); targets = grow }
 criterion_main!(benches);

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Tally, Way, Words, keys, peers};
+use common::{Tally, Way, Words, config, keys, peers};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::cell::LazyCell;
 use std::time::{Duration, Instant};
@@ -44,12 +44,5 @@ fn insert(criterion: &mut Criterion) {
     }
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-}
-
-criterion_group! { name = benches; config = config(); targets = insert }
+criterion_group! { name = benches; config = config(20, 500, 2_000); targets = insert }
 criterion_main!(benches);

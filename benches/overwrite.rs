@@ -5,10 +5,9 @@
 
 mod common;
 
-use common::{Draw, Ring, Tally, Way, Words, peers, stream};
+use common::{Draw, Ring, Tally, Way, Words, config, peers, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::cell::LazyCell;
-use std::time::Duration;
 
 const ENTRIES: [usize; 2] = [10_000, 1_000_000];
 const STREAM: usize = 1 << 20;
@@ -40,12 +39,5 @@ fn overwrite(criterion: &mut Criterion) {
     }
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-}
-
-criterion_group! { name = benches; config = config(); targets = overwrite }
+criterion_group! { name = benches; config = config(20, 500, 2_000); targets = overwrite }
 criterion_main!(benches);

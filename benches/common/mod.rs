@@ -28,6 +28,14 @@ pub const TTL: Duration = Duration::from_secs(3600);
 /// The hasher of every map.
 pub type Hasher = foldhash::quality::FixedState;
 
+/// How long a criterion bench takes: its samples, and milliseconds to warm up and to measure.
+pub fn config(samples: usize, warm_up: u64, measured: u64) -> criterion::Criterion {
+    criterion::Criterion::default()
+        .sample_size(samples)
+        .warm_up_time(Duration::from_millis(warm_up))
+        .measurement_time(Duration::from_millis(measured))
+}
+
 /// Makes the hasher of every map.
 pub fn hasher() -> Hasher {
     Hasher::with_seed(SEED)
