@@ -134,14 +134,20 @@ fn read<S: BuildHasher>(map: &Map<S>, present: u64, reads: u64, rng: &mut Rng) {
     for _ in 0..reads {
         let key = rng.below(present * 5 / 4 + 1);
         let expected = (key < present).then_some(key + 1);
-        match rng.below(8) {
+        match rng.below(12) {
             0 => assert_eq!(map.get(&key).map(|value| *value), expected),
             1 => assert_eq!(map.pin().get(&key).copied(), expected),
             2 => assert_eq!(map.get_cloned(&key), expected),
             3 => assert_eq!(map.contains_key(&key), expected.is_some()),
             4 => assert_eq!(pin.get(&key).copied(), expected),
             5 => assert_eq!(map.get_key_value(&key).map(|entry| *entry.value()), expected),
-            6 => assert_eq!(pin.deadline(&key).is_some(), expected.is_some()),
+            6 => map.get_many(&[key, key], |_, value| assert_eq!(value.copied(), expected)),
+            7 => pin.get_many(&[key, key], |_, value| assert_eq!(value.copied(), expected)),
+            8 => assert_eq!(map.peek(&key).as_deref().copied(), expected),
+            9 if key < present => {
+                assert_eq!(Some(*map.get_or_insert_with(key, || unreachable!("it is there"))), expected)
+            }
+            10 => assert_eq!(pin.deadline(&key).is_some(), expected.is_some()),
             _ => assert_eq!(map.ttl(&key).is_some(), expected.is_some()),
         }
     }
