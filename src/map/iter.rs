@@ -45,8 +45,7 @@ pub struct PinnedIter<'g, K, V, S> {
 
 impl<'g, K: Hash + Eq, V, S: BuildHasher> PinnedIter<'g, K, V, S> {
     pub(super) fn new(map: &'g TtlMap<K, V, S>, guard: &'g Guard) -> Self {
-        let now = Now::new(&map.clock);
-        now.exactly();
+        let now = Now::exact(&map.clock);
         PinnedIter { entries: Entries::new(map, guard), now }
     }
 

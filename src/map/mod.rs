@@ -9,11 +9,13 @@ pub(crate) mod check;
 mod counters;
 mod expiry;
 pub(crate) mod flight;
+mod inserted;
 mod iter;
 mod lifetime;
 mod load;
 #[cfg(feature = "async")]
 mod load_async;
+mod now;
 mod pinned;
 mod purge;
 mod remind;
@@ -25,7 +27,6 @@ mod unpublished;
 mod verbs;
 mod watch;
 
-use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
@@ -37,6 +38,7 @@ pub use builder::Builder;
 #[cfg(any(test, feature = "stats"))]
 pub use counters::UpkeepStats;
 pub use expiry::{AfterRead, Expiry};
+pub use inserted::Inserted;
 pub use iter::{Iter, PinnedIter};
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
@@ -46,7 +48,7 @@ pub use verbs::{
     Computed, Condition, Drain, MapEntry, NotInserted, OccupiedEntry, Operation, PinnedDrain, Retimed, VacantEntry,
 };
 
-use crate::clock::{Clock, Reading, Verdict};
+use crate::clock::Clock;
 use crate::entry::{Entry, Form};
 use crate::garbage::{Garbage, Guard};
 use crate::reaper::Alarm;
@@ -57,6 +59,7 @@ use counters::Counters;
 use expiry::{Jitter, Policy};
 use flight::Flights;
 use lifetime::{Lifetime, Term};
+use now::{Now, judge};
 use sweep::Upkeep;
 use unpublished::Unpublished;
 
@@ -102,102 +105,6 @@ pub struct TtlMap<K, V, S = RandomState> {
 unsafe impl<K: Send, V: Send, S: Send> Send for TtlMap<K, V, S> {}
 // SAFETY: through a shared map keys and values are shared (get), and sent: what one thread inserted another may drop.
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync> Sync for TtlMap<K, V, S> {}
-
-/// What an insert met where it put its entry. `R` is a reference to the value that was there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inserted<R> {
-    /// The key was not there.
-    New,
-    /// A live value was there; this one is in its place now.
-    Replaced(R),
-    /// A value was there that had expired: the key is new, as far as anyone could see.
-    Expired(R),
-}
-
-impl<R> Inserted<R> {
-    /// The live value that was replaced, if there was one.
-    ///
-    /// ```
-    /// use ttlwheel::Inserted;
-    ///
-    /// assert_eq!(Inserted::Replaced(1).replaced(), Some(1));
-    /// assert_eq!(Inserted::Expired(1).replaced(), None);
-    /// assert_eq!(Inserted::<u32>::New.replaced(), None);
-    /// ```
-    pub fn replaced(self) -> Option<R> {
-        match self {
-            Inserted::Replaced(old) => Some(old),
-            Inserted::New | Inserted::Expired(_) => None,
-        }
-    }
-
-    /// The same outcome with something made of the reference.
-    ///
-    /// ```
-    /// use ttlwheel::Inserted;
-    ///
-    /// assert_eq!(Inserted::Replaced(&1).map(|old| old + 1), Inserted::Replaced(2));
-    /// ```
-    pub fn map<T>(self, f: impl FnOnce(R) -> T) -> Inserted<T> {
-        match self {
-            Inserted::New => Inserted::New,
-            Inserted::Replaced(old) => Inserted::Replaced(f(old)),
-            Inserted::Expired(old) => Inserted::Expired(f(old)),
-        }
-    }
-}
-
-/// The time that a pin judges by: one reading, made exact when a deadline is too near for it.
-struct Now<'m> {
-    clock: &'m Clock,
-    reading: Cell<Reading>,
-}
-
-impl<'m> Now<'m> {
-    #[inline]
-    fn new(clock: &'m Clock) -> Self {
-        Now { clock, reading: Cell::new(clock.read()) }
-    }
-
-    /// For a write, which reads the clock itself.
-    #[inline]
-    fn unread(clock: &'m Clock) -> Self {
-        Now { clock, reading: Cell::new(Reading::UNREAD) }
-    }
-
-    /// What nearly every read ends with, by one comparison.
-    #[inline]
-    fn is_surely_live(&self, deadline: u64) -> bool {
-        self.reading.get().is_surely_before(deadline)
-    }
-
-    fn is_live(&self, deadline: u64) -> bool {
-        match self.reading.get().judge(deadline) {
-            Verdict::Live => true,
-            Verdict::Lapsed => false,
-            Verdict::Near => self.exactly().judge(deadline) == Verdict::Live,
-        }
-    }
-
-    /// The time that has surely come.
-    fn floor(&self) -> u64 {
-        self.reading.get().floor
-    }
-
-    /// Reads the clock anew, as for a read.
-    #[inline]
-    fn again(&self) -> Reading {
-        self.reading.set(self.clock.read().after(self.reading.get()));
-        self.reading.get()
-    }
-
-    /// Reads the exact time, by which the pin judges from now on.
-    #[cold]
-    fn exactly(&self) -> Reading {
-        self.reading.set(self.clock.read_exact());
-        self.reading.get()
-    }
-}
 
 impl<K, V, S> TtlMap<K, V, S>
 where
@@ -382,20 +289,6 @@ where
                 upkeep.freed(hash);
                 return was_live.then_some(found.entry());
             }
-        }
-    }
-}
-
-/// The deadline of a live entry; if it isn't live, nobody will say otherwise any more.
-#[cold]
-fn judge<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> Option<u64> {
-    loop {
-        let deadline = entry.deadline();
-        if now.is_live(deadline) {
-            return Some(deadline);
-        }
-        if entry.lapse(deadline) {
-            return None;
         }
     }
 }

@@ -112,8 +112,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     /// Unlinks every entry that a walk over all bins meets.
     pub(super) fn remove_all(&self) {
         let guard = &pin();
-        let now = Now::new(&self.clock);
-        now.exactly();
+        let now = Now::exact(&self.clock);
         let upkeep = Upkeep { map: self, guard };
         for found in Entries::new(self, guard) {
             upkeep.unlink(found);

@@ -21,8 +21,7 @@ pub struct PinnedDrain<'g, K, V, S> {
 
 impl<'g, K: Hash + Eq, V, S: BuildHasher> PinnedDrain<'g, K, V, S> {
     fn new(map: &'g TtlMap<K, V, S>, guard: &'g Guard) -> Self {
-        let now = Now::new(&map.clock);
-        now.exactly();
+        let now = Now::exact(&map.clock);
         PinnedDrain { entries: Entries::new(map, guard), upkeep: Upkeep { map, guard }, now }
     }
 

@@ -43,8 +43,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
     /// assert!(pinned.is_empty());
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        let now = Now::new(&self.map.clock);
-        now.exactly();
+        let now = Now::exact(&self.map.clock);
         let upkeep = Upkeep { map: self.map, guard: &self.guard };
         for found in Entries::new(self.map, &self.guard) {
             let entry = found.entry();
