@@ -46,8 +46,13 @@ impl Slot {
         Arc::new(Slot { collector: Collector::new(), value, census, left: Mutex::default() })
     }
 
+    /// A record whose pins are ended by whoever wants the epoch to move on.
+    fn claim(&self) -> &Record {
+        self.collector.claim(true)
+    }
+
     fn writer(&self) -> Writer<'_> {
-        self.writer_of(self.collector.claim())
+        self.writer_of(self.claim())
     }
 
     fn writer_of<'s>(&'s self, record: &'s Record) -> Writer<'s> {
@@ -56,7 +61,7 @@ impl Slot {
 
     /// A record for a thread that is yet to be spawned.
     fn claimed(&self) -> Claimed {
-        Claimed(std::ptr::from_ref(self.collector.claim()))
+        Claimed(std::ptr::from_ref(self.claim()))
     }
 
     /// Reads the value under a pin.
@@ -147,9 +152,9 @@ impl Freed {
 fn reader_is_waited_for() {
     let freed = Freed::default();
     let noted = freed.clone();
-    check("read/replace, three steps", None, move || {
+    check("read/replace, three steps", Some(4), move || {
         let slot = Slot::new();
-        let reader = spawn(&slot, |slot| slot.read(slot.collector.claim()));
+        let reader = spawn(&slot, |slot| slot.read(slot.claim()));
         let mut writer = slot.writer();
         writer.replace(1);
         // With two records two looks move the epoch, and the first is that of `replace`.
@@ -168,7 +173,7 @@ fn reader_that_pins_again_is_waited_for() {
     check("read, pin/replace, four steps", Some(4), move || {
         let slot = Slot::new();
         let reader = spawn(&slot, |slot| {
-            let record = slot.collector.claim();
+            let record = slot.claim();
             let value = slot.read(record);
             // Left pinned: the scan may see this pin where it never saw the first one end.
             record.pin(&slot.collector);
@@ -185,11 +190,120 @@ fn reader_that_pins_again_is_waited_for() {
 }
 
 #[test]
+fn reader_with_a_fence_a_pin_is_waited_for() {
+    let freed = Freed::default();
+    let noted = freed.clone();
+    check("read, read/replace, three steps, fenced", Some(4), move || {
+        let slot = Slot::new();
+        let reader = spawn(&slot, |slot| {
+            let record = slot.collector.claim(false);
+            (slot.read(record), slot.read(record))
+        });
+        let mut writer = slot.writer_of(slot.collector.claim(false));
+        writer.replace(1);
+        (0..3).for_each(|_| writer.step());
+        noted.note(&writer);
+        drop(writer);
+        let (first, second) = reader.join().unwrap();
+        assert!(first <= second && second <= 1);
+    });
+    freed.assert_some();
+}
+
+#[test]
+fn reader_that_comes_back_is_waited_for() {
+    let freed = Freed::default();
+    let noted = freed.clone();
+    // The reader has let go, and its record is still pinned: the writer revokes while the reader is about to be back.
+    check("read, then read/replace, flush, flush", Some(3), move || {
+        let slot = Slot::new();
+        let (first, last) = (slot.claimed(), slot.claimed());
+        let theirs = last.of(&slot);
+        assert_eq!(slot.read(theirs), 0);
+        let theirs = Claimed(theirs);
+        let reader = spawn(&slot, |slot| slot.read(theirs.of(slot)));
+        let mut writer = slot.writer_of(first.of(&slot));
+        writer.replace(1);
+        (0..2).for_each(|_| slot.collector.flush());
+        writer.free();
+        noted.note(&writer);
+        drop(writer);
+        assert!(reader.join().unwrap() <= 1);
+    });
+    freed.assert_some();
+}
+
+/// A reader that has let go, its record still pinned, comes back while `others` do something; a value is replaced then.
+fn comes_back(name: &str, bound: usize, before: fn(&Slot, &Record), others: fn(&Slot)) {
+    let freed = Freed::default();
+    let noted = freed.clone();
+    check(name, Some(bound), move || {
+        let slot = Slot::new();
+        let (first, last) = (slot.claimed(), slot.claimed());
+        let theirs = last.of(&slot);
+        assert_eq!(slot.read(theirs), 0);
+        before(&slot, theirs);
+        let theirs = Claimed(theirs);
+        let reader = spawn(&slot, |slot| slot.read(theirs.of(slot)));
+        others(&slot);
+        let mut writer = slot.writer_of(first.of(&slot));
+        writer.replace(1);
+        (0..2).for_each(|_| slot.collector.flush());
+        writer.free();
+        noted.note(&writer);
+        drop(writer);
+        assert!(reader.join().unwrap() <= 1);
+    });
+    freed.assert_some();
+}
+
+#[test]
+fn reader_whose_pin_is_revoked_pins_anew() {
+    let revoke = |slot: &Slot| (0..2).for_each(|_| slot.collector.flush());
+    comes_back("read, then read/flush, flush, replace, flush, flush", 3, |_, _| (), revoke);
+}
+
+#[test]
+fn reader_ahead_of_who_revokes_is_waited_for() {
+    let go_ahead = |slot: &Slot, record: &Record| {
+        slot.collector.flush();
+        assert_eq!(slot.read(record), 0);
+    };
+    // One that was stopped after it had read the first epoch.
+    let revoke = |slot: &Slot| slot.collector.revoke_behind(0);
+    comes_back("read, flush, read, then read/revoke, replace, flush, flush", 3, go_ahead, revoke);
+}
+
+#[test]
+fn pin_revoked_by_another_is_over() {
+    let freed = Freed::default();
+    let noted = freed.clone();
+    check("read, then read/flush/replace, flush, flush", Some(3), move || {
+        let slot = Slot::new();
+        let (first, last) = (slot.claimed(), slot.claimed());
+        let theirs = last.of(&slot);
+        assert_eq!(slot.read(theirs), 0);
+        let theirs = Claimed(theirs);
+        let reader = spawn(&slot, |slot| slot.read(theirs.of(slot)));
+        let helper = spawn(&slot, |slot| slot.collector.flush());
+        let mut writer = slot.writer_of(first.of(&slot));
+        writer.replace(1);
+        (0..2).for_each(|_| slot.collector.flush());
+        writer.free();
+        noted.note(&writer);
+        drop(writer);
+        helper.join().unwrap();
+        assert!(reader.join().unwrap() <= 1);
+    });
+    freed.assert_some();
+}
+
+#[test]
 fn nested_pins_are_one() {
     check("pin, pin, unpin, read, unpin/replace, four steps", Some(4), || {
         let slot = Slot::new();
         let reader = spawn(&slot, |slot| {
-            let record = slot.collector.claim();
+            let record = slot.claim();
             record.pin(&slot.collector);
             let first = slot.value.load(Ordering::Acquire);
             assert!(slot.read(record) <= 1);
@@ -245,7 +359,7 @@ fn records_are_claimed_again() {
     check("read, leave/read, leave/replace, steps", Some(2), || {
         let slot = Slot::new();
         let read = |slot: &Slot| {
-            let record = slot.collector.claim();
+            let record = slot.claim();
             let value = slot.read(record);
             record.leave();
             value
@@ -265,7 +379,7 @@ fn records_are_claimed_again() {
 fn record_of_a_pinned_guard_is_kept() {
     check("pin, leave, read, unpin/claim, replace, steps", Some(3), || {
         let slot = Slot::new();
-        let record = slot.collector.claim();
+        let record = slot.claim();
         record.pin(&slot.collector);
         let writer = spawn(&slot, |slot| {
             let mut writer = slot.writer();
@@ -284,7 +398,7 @@ fn record_of_a_pinned_guard_is_kept() {
 fn forgotten_guard_holds_what_it_might_see() {
     check("pin, leave/replace, flushes, claims", Some(3), || {
         let slot = Slot::new();
-        let forgetful = slot.collector.claim();
+        let forgetful = slot.claim();
         forgetful.pin(&slot.collector);
         forgetful.leave();
         let first = slot.value.load(Ordering::Acquire);

@@ -6,6 +6,7 @@
 mod common;
 
 use std::hash::RandomState;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -67,6 +68,42 @@ fn unreachable_values_are_dropped_within_bounded_writes() {
         let writes = writes_until_dropped(&map, end, tally);
         assert!(writes <= BOUND, "{name}: dropped after {writes} writes");
     }
+}
+
+/// Threads that have read and now do other things hold nothing back: not for ever, if somebody writes, and not for a
+/// moment, if somebody purges.
+#[test]
+fn idle_threads_hold_nothing_back() {
+    let _serial = serial();
+    let tally = tally!();
+    let (map, _) = manual_map(Duration::from_secs(1), RandomState::new());
+    let (have_read, reads) = mpsc::channel();
+    thread::scope(|scope| {
+        let idlers: Vec<_> = (10..15)
+            .map(|key| {
+                let (release, released) = mpsc::channel::<()>();
+                let (map, have_read) = (&map, have_read.clone());
+                scope.spawn(move || {
+                    // Between its reads the epoch moves, so that this thread is behind.
+                    for _ in 0..2 {
+                        assert!(map.get(&key).is_none());
+                        have_read.send(()).expect("the test waits for it");
+                        released.recv().expect("the test releases it");
+                    }
+                });
+                release
+            })
+            .collect();
+        let wait = || idlers.iter().for_each(|_| reads.recv().expect("they read"));
+        wait();
+        assert!(writes_until_dropped(&map, &|map| drop(map.remove(&0)), tally) <= BOUND);
+        idlers.iter().for_each(|idler| idler.send(()).expect("it waits"));
+        wait();
+        assert!(map.retired_len() > 0);
+        map.purge_expired(usize::MAX);
+        assert_eq!(map.retired_len(), 0);
+        idlers.iter().for_each(|idler| idler.send(()).expect("it waits"));
+    });
 }
 
 /// A map from which much was removed gives it back though no key is ever replaced.

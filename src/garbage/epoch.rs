@@ -19,16 +19,31 @@
 //!   that the scan acquires, and hands on by the CAS to whoever sees `e + 2`.
 //!
 //! A scan may be made in pieces, by one after another: each piece's loads come after A all the same.
+//!
+//! # Why a pin has no fence
+//!
+//! A record stays pinned when its owner lets go, so the next pin at the same epoch has nothing to write but that it is
+//! there: to everybody else it is one long pin, and the argument above holds. What ends it, if the owner doesn't come
+//! back, is whoever wants the epoch to move on from `e`, and finds the record at an earlier one: it has a heavy fence,
+//! and if nobody is there then, unpins the record. The owner's light fence stands between saying that it is there and
+//! its look at the epoch. If the light one comes first, the owner is seen, until it has let go. If the heavy one comes
+//! first, the owner sees `e`, or later, and pins anew, by a swap, before or after which the other's CAS changes nothing.
+//! (Asymmetric fences as in folly and seize; where there are none, each pin has a SeqCst fence.)
 
 use std::cell::Cell;
-use std::ptr;
+use std::{iter, ptr};
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, fence};
+use super::asymmetric::Asymmetric;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, fence, fence_after_rmw};
 
 /// Records looked at by one call of [`Collector::grace`] or [`Collector::advance`].
 const SCANNED_A_STEP: usize = if cfg!(ttl_loom) { 1 } else { 64 };
+
+/// How often a scan comes to a stand at records of an earlier epoch before it pays for a heavy fence, which may take as
+/// long as a hundred writes.
+const PATIENCE: usize = if cfg!(ttl_loom) { 0 } else { 8 };
 
 /// The low bit of a record's state; epochs are even.
 const PINNED: usize = 1;
@@ -48,20 +63,23 @@ pub(crate) struct Collector {
 /// What a thread says of itself.
 #[repr(align(128))]
 pub(crate) struct Record {
-    /// The epoch at which the owner is pinned, with PINNED; or UNPINNED.
+    /// The epoch at which the owner is pinned, with PINNED; or UNPINNED. Written by the owner, and by who revokes its pin.
     state: AtomicUsize,
+    /// How many guards the owner holds. The owner's alone to write.
+    depth: AtomicUsize,
+    fence: Asymmetric,
     /// Whether it has an owner.
     owner: AtomicUsize,
     /// Set before the record is published.
     next: *const Record,
-    /// How many guards the owner holds. The owner's alone, as are those below.
-    depth: Cell<usize>,
-    /// Whether the record is to be given up with the last of them.
+    /// Whether the record stays pinned when the last guard goes. The owner's alone, as are those below.
+    stays: Cell<bool>,
+    /// Whether it is to be given up then.
     leaving: Cell<bool>,
     owned: Witness,
 }
 
-// SAFETY: `depth`, `leaving` and `owned` are used by the owner only; there is one at a time, and what one did comes
+// SAFETY: `stays`, `leaving` and `owned` are used by the owner only; there is one at a time, and what one did comes
 // before what the next one does (O13).
 unsafe impl Sync for Record {}
 
@@ -70,11 +88,13 @@ pub(crate) struct Scan {
     epoch: usize,
     /// Null if none is under way.
     next: *const Record,
+    /// How often it has come to a stand.
+    stands: usize,
 }
 
 impl Default for Scan {
     fn default() -> Self {
-        Scan { epoch: 0, next: ptr::null() }
+        Scan { epoch: 0, next: ptr::null(), stands: 0 }
     }
 }
 
@@ -96,9 +116,16 @@ impl Collector {
         Collector { epoch: CachePadded::new(AtomicUsize::new(0)), first: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Claims a record that nobody has, or makes one. Once in a thread's life; in proportion to the number of records.
+    /// Claims a record that nobody has, or makes one; it `stays` pinned between guards, which takes asymmetric fences. Once
+    /// in a thread's life; in proportion to the number of records.
     #[cold]
-    pub(crate) fn claim(&self) -> &Record {
+    pub(crate) fn claim(&self, stays: bool) -> &Record {
+        let record = self.claim_any();
+        record.stays.set(stays);
+        record
+    }
+
+    fn claim_any(&self) -> &Record {
         // Acquire: the records' fields; pairs with the CAS in `publish` (O12).
         let mut at: *const Record = self.first.load(Ordering::Acquire);
         // SAFETY: null or published, and records are freed with the collector.
@@ -113,7 +140,9 @@ impl Collector {
             state: AtomicUsize::new(UNPINNED),
             owner: AtomicUsize::new(CLAIMED),
             next: ptr::null(),
-            depth: Cell::new(0),
+            depth: AtomicUsize::new(0),
+            fence: Asymmetric::default(),
+            stays: Cell::new(false),
             leaving: Cell::new(false),
             owned: Witness::default(),
         }))
@@ -138,28 +167,28 @@ impl Collector {
 
     /// Starts a grace period for what the caller, who is pinned, has put out of reach, or others before it.
     pub(crate) fn grace(&self, scan: &mut Scan) -> Grace {
-        Grace(self.look(scan))
+        Grace(self.look(scan, PATIENCE))
     }
 
     /// Helps the epoch on: looks at a few records, and if they were the last, moves it.
     pub(crate) fn advance(&self, scan: &mut Scan) {
-        self.look(scan);
+        self.look(scan, PATIENCE);
     }
 
     /// Looks at all records, and moves the epoch if it may move. In proportion to the number of records.
     pub(crate) fn flush(&self) {
         let mut scan = Scan::default();
-        let epoch = self.look(&mut scan);
+        let epoch = self.look(&mut scan, 0);
         let mut from = ptr::null();
         // To the end, or to where somebody is pinned, or until another has moved the epoch.
         while scan.next != from && !scan.next.is_null() && scan.epoch == epoch {
             from = scan.next;
-            self.look(&mut scan);
+            self.look(&mut scan, 0);
         }
     }
 
     /// Goes on with a scan, or starts one; returns the epoch.
-    fn look(&self, scan: &mut Scan) -> usize {
+    fn look(&self, scan: &mut Scan, patience: usize) -> usize {
         // Relaxed: read before the fence, as the argument above has it of the one who moves the epoch.
         let before = self.epoch.load(Ordering::Relaxed);
         // SeqCst fence: the unlinking before the epoch, and the epoch before the records; pairs with the fence in `pin`,
@@ -170,15 +199,13 @@ impl Collector {
         if scan.next.is_null() || scan.epoch != epoch {
             // Acquire: the records' fields (O12). All whose pin's fence came before ours are there.
             let next = if before == epoch { self.first.load(Ordering::Acquire) } else { ptr::null_mut() };
-            *scan = Scan { epoch, next };
+            *scan = Scan { epoch, next, stands: 0 };
         }
         for _ in 0..SCANNED_A_STEP {
             // SAFETY: null or published, and records are freed with the collector.
             let Some(record) = (unsafe { scan.next.as_ref() }) else { break };
-            // Acquire: what the owner did under pins that are over; pairs with the Releases in `pin` and `unpin` (O7).
-            let state = record.state.load(Ordering::Acquire);
-            if state & PINNED != 0 && state != epoch | PINNED {
-                // Pinned at an earlier epoch: here the scan stands until it lets go.
+            if record.is_behind(epoch) && !(scan.may_revoke(patience) && self.revoke(record, epoch)) {
+                // Here the scan stands until it lets go.
                 break;
             }
             scan.next = record.next;
@@ -191,6 +218,28 @@ impl Collector {
         epoch
     }
 
+    /// Unpins a record that is behind, and a few that follow, if their owners have let go; false if the first one still is
+    /// behind. The caller has read the epoch.
+    #[cold]
+    fn revoke(&self, first: &Record, epoch: usize) -> bool {
+        // SAFETY: null or published, and records are freed with the collector.
+        let some = || iter::successors(Some(first), |at| unsafe { at.next.as_ref() }).take(SCANNED_A_STEP);
+        // Heavy fence: the epoch before the look who is there; pairs with the light one in `pin` (O15).
+        if some().any(|record| record.seems_left(epoch)) && Asymmetric::heavy(some().map(|record| &record.fence)) {
+            some().for_each(|record| record.unpin_if_left(epoch));
+        }
+        !first.is_behind(epoch)
+    }
+
+    /// Revokes as one would who has read this epoch, a while ago.
+    #[cfg(all(test, ttl_loom))]
+    pub(crate) fn revoke_behind(&self, epoch: usize) {
+        // SAFETY: null or published, and records are freed with the collector.
+        if let Some(first) = unsafe { self.first.load(Ordering::Acquire).as_ref() } {
+            self.revoke(first, epoch);
+        }
+    }
+
     /// Whether nobody can hold any more what was out of reach then.
     #[inline]
     pub(crate) fn is_over(&self, grace: Grace) -> bool {
@@ -200,34 +249,90 @@ impl Collector {
     }
 }
 
+impl Scan {
+    /// Whether it has stood for long enough.
+    fn may_revoke(&mut self, patience: usize) -> bool {
+        self.stands += 1;
+        let may = self.stands > patience;
+        if may {
+            self.stands = 0;
+        }
+        may
+    }
+}
+
 impl Record {
     /// Pins the owner, if it is not pinned yet.
     #[inline]
     pub(crate) fn pin(&self, collector: &Collector) {
         self.owned.touch();
-        let depth = self.depth.get();
-        self.depth.set(depth + 1);
+        // Relaxed: the owner's alone to write.
+        let depth = self.depth.load(Ordering::Relaxed);
+        self.depth.store(depth + 1, Ordering::Relaxed);
         if depth == 0 {
+            // Light fence: "there" before the look at the epoch; pairs with the heavy one in `revoke` (O15).
+            self.fence.light();
             // Relaxed: an epoch that is long past only holds the present one up.
             let epoch = collector.epoch.load(Ordering::Relaxed);
-            // Release: what was done under earlier pins, for a scan that sees this one in their place (O7).
-            self.state.store(epoch | PINNED, Ordering::Release);
-            // SeqCst fence: the pin before all that is read under it; pairs with the fence in `look` (O14).
-            fence(Ordering::SeqCst);
+            // Relaxed: our own; or one that was revoked, and then the epoch is another, too.
+            if self.state.load(Ordering::Relaxed) != epoch | PINNED {
+                self.pin_at(epoch);
+            }
         }
+    }
+
+    fn pin_at(&self, epoch: usize) {
+        // Release: what was done under earlier pins, for a scan that sees this one in their place (O7). A swap, lest
+        // one who revokes the earlier pin gets between; on x86-64 it is the fence, too.
+        self.state.swap(epoch | PINNED, Ordering::Release);
+        // SeqCst fence: the pin before all that is read under it; pairs with the fence in `look` (O14).
+        fence_after_rmw();
     }
 
     /// Ends one pin.
     #[inline]
     pub(crate) fn unpin(&self) {
         self.owned.touch();
-        let depth = self.depth.get() - 1;
-        self.depth.set(depth);
-        if depth == 0 {
-            // Release: all that was read under the pin comes before what the next epochs allow (O7).
-            self.state.store(UNPINNED, Ordering::Release);
-            if self.leaving.get() {
-                self.give_up();
+        // Relaxed: the owner's alone to write.
+        let depth = self.depth.load(Ordering::Relaxed) - 1;
+        // Release: all that was read under the pin comes before what the next epochs allow (O7).
+        self.depth.store(depth, Ordering::Release);
+        if depth == 0 && !self.stays.get() {
+            self.let_go();
+        }
+    }
+
+    fn let_go(&self) {
+        // Release: likewise (O7).
+        self.state.store(UNPINNED, Ordering::Release);
+        if self.leaving.get() {
+            self.give_up();
+        }
+    }
+
+    /// Whether it is pinned, and not at this epoch.
+    fn is_behind(&self, epoch: usize) -> bool {
+        // Acquire: what the owner did under pins that are over; pairs with the Releases in `pin_at`, `let_go` and
+        // `unpin_if_left` (O7).
+        let state = self.state.load(Ordering::Acquire);
+        state & PINNED != 0 && state != epoch | PINNED
+    }
+
+    /// Whether it is worth a fence to find out that the owner of a record that is behind has let go.
+    fn seems_left(&self, epoch: usize) -> bool {
+        // Relaxed, both: a guess.
+        is_earlier(self.state.load(Ordering::Relaxed), epoch) && self.depth.load(Ordering::Relaxed) == 0
+    }
+
+    /// Unpins a record that is behind, if its owner has let go; after a heavy fence.
+    fn unpin_if_left(&self, epoch: usize) {
+        // Acquire: what the owner did under pins that are over; pairs with the Release in `unpin` (O7).
+        if self.depth.load(Ordering::Acquire) == 0 {
+            // Relaxed: the CAS decides.
+            let state = self.state.load(Ordering::Relaxed);
+            if is_earlier(state, epoch) {
+                // Release: hands on what the owner did (O7). Failure: it is back.
+                let _ = self.state.compare_exchange(state, UNPINNED, Ordering::Release, Ordering::Relaxed);
             }
         }
     }
@@ -236,15 +341,17 @@ impl Record {
     /// forgotten keeps it, pinned, for ever.
     pub(crate) fn leave(&self) {
         self.owned.touch();
-        match self.depth.get() {
-            0 => self.give_up(),
-            _ => self.leave_later(),
+        self.leave_later();
+        // Relaxed: the owner's alone to write.
+        if self.depth.load(Ordering::Relaxed) == 0 {
+            self.let_go();
         }
     }
 
     /// Has the record given up with the last guard.
     pub(crate) fn leave_later(&self) {
         self.leaving.set(true);
+        self.stays.set(false);
     }
 
     #[cold]
@@ -253,6 +360,11 @@ impl Record {
         // Release: what this owner did to the record (O13).
         self.owner.store(FREE, Ordering::Release);
     }
+}
+
+/// Whether a record's state is that of a pin at an epoch before this one: a later one its owner may still go on with.
+fn is_earlier(state: usize, epoch: usize) -> bool {
+    state & PINNED != 0 && (epoch.wrapping_sub(state & !PINNED) as isize) > 0
 }
 
 impl Drop for Collector {

@@ -11,6 +11,8 @@
 //! No destructor runs while a bag is taken: what may be freed is handed out first. A destructor that uses the map
 //! finds it as it would anywhere else.
 
+#[cfg(any(test, not(ttl_loom)))]
+mod asymmetric;
 mod batch;
 #[cfg(any(test, not(ttl_loom)))]
 pub(crate) mod epoch;

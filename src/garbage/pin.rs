@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
+use super::asymmetric;
 pub(crate) use super::epoch::Scan;
 use super::epoch::{self, Collector, Record};
 
@@ -49,7 +50,7 @@ pub(crate) fn pin() -> Guard {
 /// for one guard, and each guard has its own: maps work in destructors of thread-locals.
 #[cold]
 fn claim() -> &'static Record {
-    let record = COLLECTOR.claim();
+    let record = COLLECTOR.claim(asymmetric::is_available());
     if LEAVER.try_with(|_| ()).and_then(|()| RECORD.try_with(|own| own.set(record))).is_err() {
         record.leave_later();
     }

@@ -62,6 +62,9 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         }
         // The link, or the CAS of the deadline, before the look at the due; pairs with the fence in `fire` (W7).
         fence_after_rmw();
+        if self.is_reminded(hash, tick_after(deadline), now) {
+            return;
+        }
         // The write is done by now: a panic of some other key's hash, if bins are moved, is not its caller's.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.remind_at(hash, tick_after(deadline), now))) {
             // Nor is it the entry's: another try, in a while.
@@ -71,6 +74,14 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         }
     }
 
+    /// What nearly every write with one time to live ends with: its bucket is looked at before its entry lapses, anyway.
+    #[inline]
+    fn is_reminded(&self, hash: u64, tick: u64, now: u64) -> bool {
+        let bin = self.map.table.first_bin(hash, self.guard);
+        tick > now + 1 && !Due(bin.due()).is_after(tick, now) && !self.is_moving(bin)
+    }
+
+    #[cold]
     fn remind_at(&self, hash: u64, tick: u64, now: u64) {
         loop {
             let bin = self.map.table.locate(hash, self, self.guard);
@@ -211,6 +222,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     }
 
     /// Whether the due, as it was seen or changed just now, may not be the one that the bin's children have inherited.
+    #[inline]
     fn is_moving(&self, bin: BinRef<'_, Entry<K, V>>) -> bool {
         // The due before the look whether the bin is frozen; pairs with the fence of whoever moves it (W6).
         fence_after_rmw();

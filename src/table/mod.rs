@@ -196,6 +196,12 @@ impl<E> Table<E> {
         }
     }
 
+    /// The bin in which keys of this hash stand, or stood before it was moved.
+    #[inline]
+    pub(crate) fn first_bin<'g>(&self, hash: u64, guard: &'g Guard) -> BinRef<'g, E> {
+        self.current(guard).bin_of(hash)
+    }
+
     /// The bin in which keys of this hash stand, not being moved.
     pub(crate) fn locate<'g>(&self, hash: u64, host: &impl Host<E>, guard: &'g Guard) -> BinRef<'g, E> {
         let mut array = self.current(guard);

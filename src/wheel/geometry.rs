@@ -112,7 +112,8 @@ impl Due {
         } else if self.0 & COARSE != 0 {
             u64::from(self.0 & !COARSE) << COARSE_BITS
         } else {
-            let ahead = (u64::from(self.0) - 2 + ROUND - now % ROUND) % ROUND;
+            let ahead = u64::from(self.0) - 2 + ROUND - now % ROUND;
+            let ahead = if ahead >= ROUND { ahead - ROUND } else { ahead };
             if ahead < NEAR + NEAR / 8 { now + ahead } else { (now + ahead).saturating_sub(ROUND) }
         }
     }
@@ -141,7 +142,13 @@ impl Due {
     #[inline]
     pub(crate) fn lowered_to(self, tick: u64, now: u64) -> Option<Due> {
         let tick = tick.max(now + 1);
-        (self.is_none() || self.tick(now) > tick).then(|| Due::at(tick, now))
+        self.is_after(tick, now).then(|| Due::at(tick, now))
+    }
+
+    /// Whether it comes after `tick`, if ever.
+    #[inline]
+    pub(crate) fn is_after(self, tick: u64, now: u64) -> bool {
+        self.is_none() || self.tick(now) > tick
     }
 }
 
