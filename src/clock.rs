@@ -1,8 +1,8 @@
 //! Time as the map sees it: nanoseconds since the clock's origin, in one `u64`.
 //!
 //! A deadline is such a number too, so that "live" is one comparison: `now < deadline`. Two values are special:
-//! [`NEVER`], above every time a clock can show, and [`EXPIRED`], at or below every time, written over a deadline
-//! by whoever acts on a lapse first.
+//! [`NEVER`], above every time a clock can show, and [`EXPIRED`], at or below every time, which stands for the deadline of
+//! an entry whose end is final: whoever acts on a lapse first sees to that. What entries keep is a [`Stamp`].
 //!
 //! The default clock is two clocks on one scale. The coarse one costs a quarter of the exact one and has no fence
 //! that keeps consecutive reads from overlapping, but it lags; so it decides only the clear cases, and the exact one
@@ -11,11 +11,13 @@
 #[cfg(not(ttl_loom))]
 mod base;
 mod manual;
+mod stamp;
 mod ticked;
 
 use std::time::{Duration, Instant};
 
 pub use manual::ManualClock;
+pub(crate) use stamp::Stamp;
 pub use ticked::TickedClock;
 
 use crate::reaper::{Alarm, Wait};
@@ -23,10 +25,10 @@ use crate::sync::Arc;
 
 /// The deadline that no clock reaches.
 pub(crate) const NEVER: u64 = u64::MAX;
-/// The deadline that every clock has reached: the mark of an entry whose lapse somebody acted on.
+/// The deadline that every clock has reached: that of an entry whose end is final.
 pub(crate) const EXPIRED: u64 = 0;
-/// The latest time that a clock shows; finite deadlines end here.
-const LATEST: u64 = NEVER - 1;
+/// The latest time that a clock shows, 292 years after its origin; finite deadlines end here. The top bit is a stamp's.
+const LATEST: u64 = (1 << 63) - 2;
 
 /// How far the coarse clock may lag behind the exact one. It moves with the kernel's tick (1 to 10 ms).
 const COARSE_LAG: u64 = 1_000_000_000;
@@ -207,7 +209,7 @@ impl Clock {
     /// The deadline of an instant; instants before the origin are [`EXPIRED`], those past the scale [`NEVER`].
     pub(crate) fn deadline_at(&self, instant: Instant) -> u64 {
         match instant.checked_duration_since(self.origin) {
-            Some(since) => saturating_nanos(since),
+            Some(since) => on_scale(saturating_nanos(since)),
             None => EXPIRED,
         }
     }
@@ -232,7 +234,8 @@ impl Default for Clock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) floor: u64,
-    ceiling: u64,
+    /// As an open stamp, so that what entries keep can be held against it as it is.
+    ceiling: Stamp,
 }
 
 /// What a reading can say of a deadline.
@@ -249,11 +252,11 @@ impl Reading {
     #[inline]
     fn new(floor: u64, lag: u64) -> Self {
         // What never ends is after every ceiling.
-        Reading { floor, ceiling: floor.saturating_add(lag).min(LATEST) }
+        Reading { floor, ceiling: Stamp::open(floor.saturating_add(lag).min(LATEST)) }
     }
 
     /// Says of every deadline that will come: ask the exact clock.
-    pub(crate) const UNREAD: Reading = Reading { floor: 0, ceiling: LATEST };
+    pub(crate) const UNREAD: Reading = Reading { floor: 0, ceiling: Stamp::open(LATEST) };
 
     /// The later of two readings, of which `self` was taken last.
     #[inline]
@@ -262,13 +265,13 @@ impl Reading {
     }
 
     #[inline]
-    pub(crate) fn is_surely_before(self, deadline: u64) -> bool {
-        self.ceiling < deadline
+    pub(crate) fn is_surely_before(self, stamp: Stamp) -> bool {
+        self.ceiling.word() < stamp.word()
     }
 
     #[inline]
     pub(crate) fn judge(self, deadline: u64) -> Verdict {
-        if self.is_surely_before(deadline) {
+        if self.is_surely_before(Stamp::open(deadline)) {
             Verdict::Live
         } else if deadline <= self.floor {
             Verdict::Lapsed
@@ -279,7 +282,7 @@ impl Reading {
 
     /// The deadline of an entry that lives for `ttl` from this (exact) reading.
     pub(crate) fn deadline_after(self, ttl: Duration) -> u64 {
-        self.floor.saturating_add(saturating_nanos(ttl))
+        on_scale(self.floor.saturating_add(saturating_nanos(ttl)))
     }
 }
 
@@ -308,6 +311,11 @@ impl From<Instant> for Deadline {
     fn from(instant: Instant) -> Self {
         Deadline::At(instant)
     }
+}
+
+/// The deadline so many nanoseconds after the origin: [`NEVER`] past the scale.
+fn on_scale(nanos: u64) -> u64 {
+    if nanos > LATEST { NEVER } else { nanos }
 }
 
 /// The nanoseconds of a duration, or `u64::MAX` (584 years) where it is longer.

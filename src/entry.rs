@@ -4,15 +4,15 @@
 //! of memory, so that maps whose reads are silent don't pay for it. It is reached through the pointer that the memory was
 //! made with, never through a reference to the entry.
 
-use crate::clock::EXPIRED;
+use crate::clock::Stamp;
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::KeptHash;
 
 #[repr(align(8))]
 pub(crate) struct Entry<K, V> {
-    /// Nanoseconds on the map's clock. Changed while the entry lives, by CAS from what was judged live; written for the
-    /// last time, to [`EXPIRED`], by the first who acts on the lapse, or by who has unlinked the entry.
-    deadline: AtomicU64,
+    /// A [`Stamp`]: nanoseconds on the map's clock. Changed while the entry lives, by CAS from what was judged live; written
+    /// for the last time, to be closed, by the first who acts on the lapse, or by who has unlinked the entry.
+    stamp: AtomicU64,
     pub(crate) kept_hash: KeptHash,
     pub(crate) key: K,
     pub(crate) value: V,
@@ -34,8 +34,8 @@ pub(crate) enum Form {
 }
 
 impl<K, V> Entry<K, V> {
-    pub(crate) fn new(key: K, value: V, hash: u64, deadline: u64) -> Self {
-        Entry { deadline: AtomicU64::new(deadline), kept_hash: KeptHash::new(hash), key, value }
+    pub(crate) fn new(key: K, value: V, hash: u64, stamp: Stamp) -> Self {
+        Entry { stamp: AtomicU64::new(stamp.word()), kept_hash: KeptHash::new(hash), key, value }
     }
 
     /// Gives the entry memory of its own, with its bound if it has one.
@@ -61,7 +61,7 @@ impl<K, V> Entry<K, V> {
         }
     }
 
-    /// The latest deadline to which reads may move this entry's; [`EXPIRED`] if they may not move it at all.
+    /// The latest deadline to which reads may move this entry's; [`EXPIRED`](crate::clock::EXPIRED) if they may not move it at all.
     ///
     /// # Safety
     ///
@@ -72,15 +72,21 @@ impl<K, V> Entry<K, V> {
     }
 
     #[inline]
-    pub(crate) fn deadline(&self) -> u64 {
+    pub(crate) fn stamp(&self) -> Stamp {
         // Relaxed: one word, and nothing is reached through it; its first value came with the entry (O1).
-        self.deadline.load(Ordering::Relaxed)
+        Stamp::of_word(self.stamp.load(Ordering::Relaxed))
+    }
+
+    /// The entry's deadline; [`EXPIRED`](crate::clock::EXPIRED) if its end is final.
+    #[inline]
+    pub(crate) fn deadline(&self) -> u64 {
+        self.stamp().deadline()
     }
 
     /// Gives the entry another deadline before it is published.
-    pub(crate) fn set_deadline(&self, to: u64) {
+    pub(crate) fn set_stamp(&self, to: Stamp) {
         // Relaxed: nobody else sees it yet; it comes with the entry (O1).
-        self.deadline.store(to, Ordering::Relaxed);
+        self.stamp.store(to.word(), Ordering::Relaxed);
     }
 
     /// Makes the lapse of this very deadline final; false if the deadline has changed.
@@ -89,18 +95,25 @@ impl<K, V> Entry<K, V> {
     /// what was reported gone.
     pub(crate) fn lapse(&self, deadline: u64) -> bool {
         // Relaxed: all that matters is the order of changes to this word.
-        self.deadline.compare_exchange(deadline, EXPIRED, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.swing(Stamp::open(deadline), Stamp::closed(deadline))
     }
 
     /// Gives the entry another deadline in place of the one that was judged live; false if it has changed.
     pub(crate) fn change_deadline(&self, from: u64, to: u64) -> bool {
         // Relaxed: likewise. What is to see it by the reminders comes after a fence (W7).
-        self.deadline.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.swing(Stamp::open(from), Stamp::open(to))
     }
 
-    /// The entry's last deadline, for who has unlinked it: nobody changes it any more.
-    pub(crate) fn close(&self) -> u64 {
+    fn swing(&self, from: Stamp, to: Stamp) -> bool {
+        self.stamp.compare_exchange(from.word(), to.word(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Ends the entry at `at`, for who has unlinked it: nobody changes its deadline any more. Returns the last one; none if
+    /// it had ended before, by that one.
+    pub(crate) fn close(&self, at: u64) -> Option<u64> {
+        let end = |word| Stamp::of_word(word).is_open().then_some(Stamp::closed(at).word());
         // Relaxed: likewise.
-        self.deadline.swap(EXPIRED, Ordering::Relaxed)
+        let last = self.stamp.fetch_update(Ordering::Relaxed, Ordering::Relaxed, end);
+        last.ok().map(|word| Stamp::of_word(word).deadline())
     }
 }

@@ -34,7 +34,7 @@
 //!
 //! An entry is live while `now < deadline` on the map's [`Clock`]. Relative times are [`Duration`](std::time::Duration)s,
 //! absolute ones [`Instant`](std::time::Instant)s. A zero time to live is over at once; one that reaches past the
-//! clock's scale (584 years after its start) never ends. No duration, instant or uptime panics or wraps.
+//! clock's scale (292 years after its start) never ends. No duration, instant or uptime panics or wraps.
 //!
 //! # Panics
 //!

@@ -304,7 +304,7 @@ fn no_jitter_is_a_bad_one() {
         assert!(ttls.iter().all(|&ttl| ttl <= CREATED), "{share}");
         assert!(ttls.iter().any(|&ttl| ttl < CREATED / 10) && ttls.iter().any(|&ttl| ttl > CREATED * 9 / 10));
     }
-    for ttl in [Duration::ZERO, NS, 3 * NS, Duration::from_nanos(u64::MAX), Duration::MAX] {
+    for ttl in [Duration::ZERO, NS, 3 * NS, Duration::from_nanos(u64::MAX / 4), Duration::MAX] {
         assert!(jittered(0.5, ttl).iter().all(|&jittered| jittered <= ttl), "{ttl:?}");
     }
     assert!(jittered(f64::MIN_POSITIVE, CREATED).iter().all(|&ttl| ttl == CREATED));

@@ -443,13 +443,33 @@ fn no_grace_is_too_long() {
 }
 
 #[test]
-fn value_that_was_over_from_the_start_has_no_grace() {
-    let (map, _clock) = manual_map::<u64, u64, _>(Duration::ZERO, Identity);
+fn value_that_was_over_from_the_start_has_its_grace() {
+    let (map, clock) = manual_map::<u64, u64, _>(Duration::ZERO, Identity);
     map.insert(1, 1);
-    map.get_or_refresh_with(1, Duration::MAX, || {
-        assert_eq!(*map.get_or_refresh_with(1, Duration::MAX, || 2), 2);
+    map.get_or_refresh_with(1, TTL, || {
+        assert_eq!(*map.get_or_refresh_with(1, TTL, || unreachable!("handed out")), 1);
+        clock.advance(TTL);
+        assert_eq!(*map.get_or_refresh_with(1, TTL, || 2), 2, "the grace is over");
         3
     });
+}
+
+#[test]
+fn value_that_walks_have_passed_over_has_its_grace() {
+    let (map, clock) = manual_map::<u64, u64, _>(TTL, Identity);
+    map.insert(1, 1);
+    clock.advance(TTL);
+    assert_eq!((map.len(), map.iter().count(), map.stored_len()), (0, 0, 1));
+    let handed_out = |map: &TtlMap<_, _, _>| *map.get_or_refresh_with(1, TTL, || unreachable!("handed out"));
+    let renewed = map.get_or_refresh_with(1, TTL, || {
+        assert_eq!(handed_out(&map), 1);
+        clock.advance(TTL - Duration::from_nanos(1));
+        assert_eq!((handed_out(&map), map.len()), (1, 0));
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(*map.get_or_refresh_with(1, TTL, || 2), 2, "the grace is over");
+        3
+    });
+    assert_eq!(*renewed, 2);
 }
 
 #[test]

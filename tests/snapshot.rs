@@ -123,12 +123,12 @@ fn a_wall_clock_that_went_back_counts_as_no_time() {
 #[test]
 fn the_longest_times_neither_wrap_nor_end() {
     let (map, clock): (TtlMap<u64, u64, _>, _) = manual_map(TTL, Identity);
-    clock.advance(Duration::from_nanos(u64::MAX / 2));
-    map.insert_with_ttl(1, 1, Duration::from_nanos(u64::MAX / 2 - 10));
+    clock.advance(Duration::from_nanos(u64::MAX / 4));
+    map.insert_with_ttl(1, 1, Duration::from_nanos(u64::MAX / 4 - 10));
     map.insert_with_ttl(2, 2, Duration::MAX);
     let snapshot: Snapshot<u64, u64> = of_json(&json(&map.pin().snapshot())).unwrap();
     let (loaded, late): (TtlMap<u64, u64, _>, _) = manual_map(TTL, Identity);
-    late.advance(Duration::from_nanos(u64::MAX - 100));
+    late.advance(Duration::from_nanos(u64::MAX / 2 - 100));
     let now = snapshot.saved_at();
     assert_eq!(snapshot.load_into_at(&loaded, now), 2);
     assert_eq!((loaded.ttl(&1), loaded.ttl(&2)), (Some(Duration::MAX), Some(Duration::MAX)), "past the clock's scale");

@@ -122,7 +122,7 @@ fn ttls_past_the_clocks_end_mean_never() {
     }
     map.pin().insert_at(5, 0, Deadline::Never);
     map.pin().insert_forever(6, 0);
-    for years in [0, 500] {
+    for years in [0, 200] {
         clock.advance(YEAR * years);
         for key in 0..=6 {
             assert_live(&map, key, 0, Duration::MAX);
@@ -149,7 +149,7 @@ fn instants_of_any_age_are_deadlines() {
     for future in future.collect::<Vec<_>>() {
         map.insert_at(2, 2, future);
         let told = map.deadline(&2).unwrap();
-        let representable = future - now < YEAR * 580;
+        let representable = future - now < YEAR * 290;
         assert_eq!(told, if representable { Deadline::At(future) } else { Deadline::Never });
         assert_eq!(map.get_cloned(&2), Some(2));
     }

@@ -11,7 +11,7 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 ///
 /// Handles are cheap to clone and move the same clock; maps built with [`Clock::from`] one of them follow it at
 /// once, on every thread, and reapers that watch such maps wake when the clock comes to something due. It saturates
-/// 584 years after its start.
+/// 292 years after its start.
 ///
 /// ```
 /// use std::time::Duration;

@@ -10,16 +10,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Clock, Kind};
+use super::{Clock, Kind, LATEST};
 use crate::reaper::{Candidate, Driven, Wait};
 use crate::sync::{Arc, AtomicU64, Ordering, erase, fence};
 
 /// Nobody sets the clock.
 const UNDRIVEN: u64 = u64::MAX;
-/// Somebody is about to; the other bits are the latest time that a reader has shown meanwhile.
+/// Somebody is about to; the other bits are the latest time that a reader has shown meanwhile. No time reaches this one.
 const STARTING: u64 = 1 << 63;
-/// The latest time that this clock shows, 292 years after its start.
-const LATEST: u64 = STARTING - 2;
 
 /// A clock that a [reaper](crate::Reaper::drive) sets at each of its ticks, so that a read costs one load.
 ///

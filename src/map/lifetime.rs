@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::TtlMap;
 use super::expiry::Policy;
-use crate::clock::{EXPIRED, NEVER, Reading};
+use crate::clock::{EXPIRED, NEVER, Reading, Stamp};
 use crate::entry::{Entry, Form};
 
 /// How long an insert's entry lives.
@@ -20,7 +20,8 @@ pub(super) enum Lifetime {
 /// What a lifetime comes to.
 #[derive(Clone, Copy)]
 pub(super) struct Term {
-    pub(super) deadline: u64,
+    /// The deadline: closed if it is over from the start.
+    pub(super) stamp: Stamp,
     /// Where reads move deadlines: the latest one that they may give the entry.
     pub(super) bound: Option<u64>,
 }
@@ -28,8 +29,8 @@ pub(super) struct Term {
 impl Term {
     fn new(deadline: u64, bound: u64, reading: Reading, form: Form) -> Self {
         // What is over from the start must not be read by those whose clock reading is older.
-        let deadline = if deadline <= reading.floor { EXPIRED } else { deadline };
-        Term { deadline, bound: (form == Form::Bounded).then_some(bound) }
+        let stamp = if deadline <= reading.floor { Stamp::closed(deadline) } else { Stamp::open(deadline) };
+        Term { stamp, bound: (form == Form::Bounded).then_some(bound) }
     }
 }
 
@@ -102,7 +103,7 @@ impl<K, V, S> TtlMap<K, V, S> {
         hash: u64,
     ) -> u64 {
         if let (Some(policy), Lifetime::OfMap, Some(_)) = (&self.policy, lifetime, live) {
-            new.set_deadline(self.term_by(policy, (&new.key, &new.value), live, reading, hash).deadline);
+            new.set_stamp(self.term_by(policy, (&new.key, &new.value), live, reading, hash).stamp);
         }
         new.deadline()
     }

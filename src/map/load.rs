@@ -94,8 +94,7 @@ where
     /// matters.
     ///
     /// A lapsed value is there to be handed out until it is removed, which a `grace` does not delay: writes and a
-    /// [`Reaper`](crate::Reaper) remove it up to 1/64 of its time to live after its end, a [`get`](TtlMap::get) at once;
-    /// and no longer once a walk (`iter`, `len`) has passed it over. So this bridges renewals of keys that are much in demand, and promises nothing for others. A renewal that fails leaves
+    /// [`Reaper`](crate::Reaper) remove it up to 1/64 of its time to live after its end, a [`get`](TtlMap::get) at once. So this bridges renewals of keys that are much in demand, and promises nothing for others. A renewal that fails leaves
     /// the lapsed value as it was; the next caller tries again.
     ///
     /// # Panics
@@ -185,23 +184,26 @@ where
 
     fn look_closely<'m>(&self, key: &K, hash: u64, patience: Patience, pinned: Pinned<'m, K, V, S>) -> Look<'m, K, V> {
         match self.table.glance(hash, |entry| *key == entry.key, &pinned.guard) {
-            Glance::Found(entry) if pinned.now.is_surely_live(entry.deadline()) => {
-                self.after_read(entry, entry.deadline(), hash, &pinned.now, &pinned.guard);
-                let entry = NonNull::from(entry);
-                return Look::Live(pinned.into_ref(entry));
+            Glance::Found(entry) => {
+                let stamp = entry.stamp();
+                if pinned.now.is_surely_live(stamp) {
+                    self.after_read(entry, stamp, hash, &pinned.now, &pinned.guard);
+                    let entry = NonNull::from(entry);
+                    return Look::Live(pinned.into_ref(entry));
+                }
             }
             Glance::Absent => return Look::Absent,
-            _ => {}
+            Glance::Unclear => {}
         }
         // The time before the look: what has lapsed by then and is found after it had no successor in between.
         let now = pinned.now.exactly().floor;
         let Some(found) = self.table.find(hash, |entry| *key == entry.key, &pinned.guard) else { return Look::Absent };
-        let deadline = found.entry().deadline();
+        let stamp = found.entry().stamp();
         let entry = NonNull::from(found.entry());
-        if now < deadline {
-            self.after_read(found.entry(), deadline, hash, &pinned.now, &pinned.guard);
+        if now < stamp.deadline() {
+            self.after_read(found.entry(), stamp, hash, &pinned.now, &pinned.guard);
             Look::Live(pinned.into_ref(entry))
-        } else if patience.bears(deadline, now) {
+        } else if patience.bears(stamp.last(), now) {
             Look::Stale(pinned.into_ref(entry))
         } else {
             Look::Absent
@@ -235,7 +237,7 @@ impl Patience {
         Patience { grace: Some(saturating_nanos(grace)) }
     }
 
-    /// Of what is [`EXPIRED`] nobody knows any more when that was.
+    /// Of what was over before the clock's start nobody knows when that was.
     fn bears(self, deadline: u64, now: u64) -> bool {
         deadline != EXPIRED && self.grace.is_some_and(|grace| now < deadline.saturating_add(grace))
     }

@@ -48,7 +48,7 @@ pub use verbs::{
     Computed, Condition, Drain, MapEntry, NotInserted, OccupiedEntry, Operation, PinnedDrain, Retimed, VacantEntry,
 };
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stamp};
 use crate::entry::{Entry, Form};
 use crate::garbage::{Garbage, Guard};
 use crate::reaper::Alarm;
@@ -116,9 +116,10 @@ where
         mix(self.hasher.hash_one(key))
     }
 
-    /// The story of get: find, judge. Returns the entry with the deadline by which it was judged live.
+    /// The story of get: find, judge. Returns the entry with the open stamp by which it was judged
+    /// live.
     #[inline]
-    fn find_live<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<(&'g Entry<K, V>, u64)>
+    fn find_live<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<(&'g Entry<K, V>, Stamp)>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -127,15 +128,21 @@ where
 
     /// The same, with the key's hash at hand.
     #[inline]
-    fn find_hashed<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Option<(&'g Entry<K, V>, u64)>
+    fn find_hashed<'g, Q>(
+        &self,
+        key: &Q,
+        hash: u64,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Option<(&'g Entry<K, V>, Stamp)>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         match self.table.glance(hash, |entry| key.equivalent(&entry.key), guard) {
             Glance::Found(found) => {
-                let deadline = found.deadline();
-                if now.is_surely_live(deadline) {
-                    return Some((found, deadline));
+                let stamp = found.stamp();
+                if now.is_surely_live(stamp) {
+                    return Some((found, stamp));
                 }
             }
             Glance::Absent => return None,
@@ -147,7 +154,13 @@ where
     /// The same, wherever the entry stands and whatever its deadline.
     #[cold]
     #[inline(never)]
-    fn find_slowly<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Option<(&'g Entry<K, V>, u64)>
+    fn find_slowly<'g, Q>(
+        &self,
+        key: &Q,
+        hash: u64,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Option<(&'g Entry<K, V>, Stamp)>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -165,11 +178,11 @@ where
         mut is: impl FnMut(&Entry<K, V>) -> bool,
         now: &Now<'_>,
         guard: &'g Guard,
-    ) -> Option<(&'g Entry<K, V>, u64)> {
+    ) -> Option<(&'g Entry<K, V>, Stamp)> {
         let upkeep = Upkeep { map: self, guard };
         loop {
             if let Some(deadline) = judge(found, now) {
-                return Some((found, deadline));
+                return Some((found, Stamp::open(deadline)));
             }
             // The clock may have been read after the find: another value may stand there since, and it is live.
             let there = self.table.find_mut(hash, &mut is, &upkeep, guard)?;
@@ -211,8 +224,8 @@ where
     ) -> Inserted<&'g Entry<K, V>> {
         // The pin's time moves with each write, so that its reads see what the write did.
         let reading = now.exactly();
-        let Term { deadline, bound } = self.term_of_new(lifetime, (&key, &value), reading, hash);
-        let new = Unpublished::new(Entry::new(key, value, hash, deadline), bound);
+        let Term { stamp, bound } = self.term_of_new(lifetime, (&key, &value), reading, hash);
+        let new = Unpublished::new(Entry::new(key, value, hash, stamp), bound);
         let upkeep = Upkeep { map: self, guard };
         let tick = tick_at(reading.floor);
         self.wheel.turn_to(tick);
@@ -220,7 +233,7 @@ where
             let is = |entry: &Entry<K, V>| entry.key == new.entry().key;
             let Some(old) = self.table.insert(hash, new.as_ptr(), is, &upkeep, guard) else {
                 new.publish();
-                upkeep.remind(hash, deadline, tick);
+                upkeep.remind(hash, stamp.deadline(), tick);
                 upkeep.pay(now);
                 return Inserted::New;
             };
@@ -232,7 +245,7 @@ where
                 break if live.is_some() { Inserted::Replaced(old) } else { Inserted::Expired(old) };
             }
             // Somebody else was there first: start again.
-            new.entry().set_deadline(deadline);
+            new.entry().set_stamp(stamp);
         };
         old.map(|old| {
             // SAFETY: replaced by this very call.

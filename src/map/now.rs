@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::clock::{Clock, Reading, Verdict};
+use crate::clock::{Clock, EXPIRED, Reading, Stamp, Verdict};
 use crate::entry::Entry;
 
 /// The time that a pin judges by: one reading, made exact when a deadline is too near for it.
@@ -32,8 +32,8 @@ impl<'m> Now<'m> {
 
     /// What nearly every read ends with, by one comparison.
     #[inline]
-    pub(super) fn is_surely_live(&self, deadline: u64) -> bool {
-        self.reading.get().is_surely_before(deadline)
+    pub(super) fn is_surely_live(&self, stamp: Stamp) -> bool {
+        self.reading.get().is_surely_before(stamp)
     }
 
     pub(super) fn is_live(&self, deadline: u64) -> bool {
@@ -72,7 +72,7 @@ pub(super) fn judge<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> Option<u64> {
         if now.is_live(deadline) {
             return Some(deadline);
         }
-        if entry.lapse(deadline) {
+        if deadline == EXPIRED || entry.lapse(deadline) {
             return None;
         }
     }

@@ -312,7 +312,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let now = self.now.exactly();
-        match self.map.find_live(key, &self.now, &self.guard)?.1 {
+        match self.map.find_live(key, &self.now, &self.guard)?.1.deadline() {
             NEVER => Some(Duration::MAX),
             deadline => Some(Duration::from_nanos(deadline.saturating_sub(now.floor))),
         }
@@ -333,8 +333,8 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let (_, deadline) = self.map.find_live(key, &self.now, &self.guard)?;
-        Some(self.map.clock.deadline(deadline))
+        let (_, stamp) = self.map.find_live(key, &self.now, &self.guard)?;
+        Some(self.map.clock.deadline(stamp.deadline()))
     }
 
     /// Walks over the entries that are live now, in no order, as of one instant: that of this call.

@@ -13,7 +13,7 @@ use super::expiry::{AfterRead, Policy};
 use super::lifetime::remaining;
 use super::sweep::Upkeep;
 use super::{Now, Retimed, TtlMap};
-use crate::clock::{EXPIRED, NEVER, Reading, saturating_nanos};
+use crate::clock::{EXPIRED, NEVER, Reading, Stamp, saturating_nanos};
 use crate::entry::{Entry, Form};
 use crate::garbage::Guard;
 
@@ -37,16 +37,16 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let (entry, deadline) = self.find_hashed(key, hash, now, guard)?;
-        self.after_read(entry, deadline, hash, now, guard);
+        let (entry, stamp) = self.find_hashed(key, hash, now, guard)?;
+        self.after_read(entry, stamp, hash, now, guard);
         Some(entry)
     }
 
-    /// What a read does to the entry that it has found and judged live by this deadline.
+    /// What a read does to the entry that it has found and judged live by this stamp.
     #[inline]
-    pub(super) fn after_read(&self, entry: &Entry<K, V>, deadline: u64, hash: u64, now: &Now<'_>, guard: &Guard) {
+    pub(super) fn after_read(&self, entry: &Entry<K, V>, stamp: Stamp, hash: u64, now: &Now<'_>, guard: &Guard) {
         if self.form == Form::Bounded {
-            self.slide(entry, deadline, hash, now, guard);
+            self.slide(entry, stamp.deadline(), hash, now, guard);
         }
     }
 
@@ -110,7 +110,8 @@ where
         let hash = self.hash(key);
         loop {
             let reading = now.exactly();
-            let Some((entry, present)) = self.find_hashed(key, hash, now, guard) else { break Some(Retimed::Absent) };
+            let Some((entry, stamp)) = self.find_hashed(key, hash, now, guard) else { break Some(Retimed::Absent) };
+            let present = stamp.deadline();
             let ttl = policy.of_new(&entry.key, &entry.value, Some(remaining(present, reading)));
             let ttl = ttl.map(|ttl| self.jitter.shorten(ttl, hash, reading));
             if self.change(entry, (present, end_of(ttl, reading)), hash, now, guard) {

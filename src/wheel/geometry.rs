@@ -16,6 +16,9 @@ pub(super) const SLOTS: usize = if cfg!(ttl_loom) { 8 } else { 320 };
 /// Enough for every tick of a clock.
 pub(super) const LEVELS: usize = if cfg!(ttl_loom) { 3 } else { 20 };
 
+/// The last time that a clock shows.
+const LAST: u64 = (1 << 63) - 2;
+
 /// The last tick that has begun at this time.
 #[inline]
 pub(crate) fn tick_at(nanos: u64) -> u64 {
@@ -30,7 +33,7 @@ pub(crate) fn tick_after(deadline: u64) -> u64 {
 
 /// The time at which a tick starts, or the last one that can be told.
 pub(crate) fn start_of(tick: u64) -> u64 {
-    if tick >= 1 << (u64::BITS - TICK_BITS) { u64::MAX - 1 } else { tick << TICK_BITS }
+    if tick >= 1 << (63 - TICK_BITS) { LAST } else { tick << TICK_BITS }
 }
 
 /// Where a ticket stands: the level, and how many spans of it have passed, since the clock's origin, when it is taken.
@@ -188,8 +191,9 @@ mod tests {
         assert_eq!((tick_at(0), tick_after(0)), (0, 0));
         assert_eq!((tick_at(1), tick_after(1)), (0, 1));
         assert_eq!((tick_at(1 << TICK_BITS), tick_after(1 << TICK_BITS)), (1, 1));
-        assert_eq!(tick_after(u64::MAX), 1 << 45);
-        assert_eq!(start_of(tick_after(u64::MAX)), u64::MAX - 1);
+        assert_eq!(tick_after(LAST), 1 << 44);
+        assert_eq!(start_of(tick_after(LAST)), LAST);
+        assert_eq!(start_of(u64::MAX), LAST);
         assert_eq!(start_of(1), 1 << TICK_BITS);
     }
 }

@@ -55,14 +55,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             let live = found.as_ref().map(Occupied::entry).filter(|_| judged.is_some());
             match decide(live, value.take()) {
                 Step::Put(value_to_put) => {
-                    let Term { deadline, bound } =
-                        self.term_over(lifetime, (&key, &value_to_put), judged, reading, hash);
-                    let new = Unpublished::new(Entry::new(key, value_to_put, hash, deadline), bound);
+                    let Term { stamp, bound } = self.term_over(lifetime, (&key, &value_to_put), judged, reading, hash);
+                    let new = Unpublished::new(Entry::new(key, value_to_put, hash, stamp), bound);
                     if self.link(hash, &new, found.as_ref(), &upkeep) {
                         // SAFETY: an entry is freed only after all who were pinned when it was unlinked, as we are.
                         let published = unsafe { &*new.as_ptr() };
                         new.publish();
-                        upkeep.remind(hash, deadline, tick);
+                        upkeep.remind(hash, stamp.deadline(), tick);
                         match found {
                             // SAFETY: replaced by this very call.
                             Some(old) => unsafe { upkeep.pay_and_retire(old.as_ptr(), now) },

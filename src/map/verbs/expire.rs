@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use equivalent::Equivalent;
 
-use crate::clock::{Deadline, EXPIRED, NEVER};
+use crate::clock::{Deadline, NEVER};
 use crate::entry::Entry;
 use crate::garbage::Guard;
 use crate::map::sweep::Upkeep;
@@ -128,10 +128,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         self.table.prefetch(hash, guard);
         let reading = now.exactly();
         self.wheel.turn_to(tick_at(reading.floor));
-        let change = Change { new: self.term(to, reading, hash).deadline, condition };
-        let outcome = match change.new {
-            EXPIRED => self.end(key, hash, change, now, guard),
-            _ => self.prolong_or_shorten(key, hash, change, now, guard),
+        let stamp = self.term(to, reading, hash).stamp;
+        let change = Change { new: stamp.last(), condition };
+        let outcome = if stamp.is_open() {
+            self.prolong_or_shorten(key, hash, change, now, guard)
+        } else {
+            self.end(key, hash, change, now, guard)
         };
         upkeep.pay(now);
         match outcome {
@@ -154,7 +156,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         loop {
-            let Some((entry, present)) = self.find_hashed(key, hash, now, guard) else { return Ok(None) };
+            let Some((entry, stamp)) = self.find_hashed(key, hash, now, guard) else { return Ok(None) };
+            let present = stamp.deadline();
             change.check(present)?;
             if self.change(entry, (present, change.new), hash, now, guard) {
                 return Ok(Some(present));
@@ -207,11 +210,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             judged.map_or(Ok(()), |present| change.check(present))?;
             if found.unlink() {
                 // Whoever changed the deadline until now came first; nobody does any more.
-                let last = found.entry().close();
+                let before = judged.map(|judged| found.entry().close(change.new).unwrap_or(judged));
                 // SAFETY: unlinked by this very call.
                 unsafe { self.retire(found.as_ptr(), guard) };
                 upkeep.freed(hash);
-                return Ok(judged.map(|judged| if last == EXPIRED { judged } else { last }));
+                return Ok(before);
             }
         }
     }
