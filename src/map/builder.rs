@@ -7,6 +7,7 @@ use super::TtlMap;
 use super::counters::Counters;
 use super::expiry::{Expiry, Jitter, Policy};
 use super::flight::Flights;
+use super::leaving::Leaving;
 use crate::clock::Clock;
 use crate::entry::Form;
 use crate::garbage::Garbage;
@@ -240,6 +241,7 @@ impl<K, V, S> Builder<K, V, S> {
             garbage: Garbage::new(),
             alarm: Alarm::default(),
             flights: Flights::default(),
+            leaving: Leaving::default(),
             clock,
             hasher: self.hasher,
             time_to_live: self.time_to_live,

@@ -11,6 +11,7 @@ mod expiry;
 pub(crate) mod flight;
 mod inserted;
 mod iter;
+mod leaving;
 mod lifetime;
 mod load;
 #[cfg(feature = "async")]
@@ -40,6 +41,7 @@ pub use counters::UpkeepStats;
 pub use expiry::{AfterRead, Expiry};
 pub use inserted::Inserted;
 pub use iter::{Iter, PinnedIter};
+pub use leaving::RemovalCause;
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
 #[cfg(feature = "serde")]
@@ -58,6 +60,7 @@ use crate::wheel::{Wheel, tick_at};
 use counters::Counters;
 use expiry::{Jitter, Policy};
 use flight::Flights;
+use leaving::Leaving;
 use lifetime::{Lifetime, Term};
 use now::{Now, judge};
 use sweep::Upkeep;
@@ -87,6 +90,8 @@ pub struct TtlMap<K, V, S = RandomState> {
     alarm: Alarm,
     /// What is being loaded.
     flights: Flights<K>,
+    /// For those who want to know what leaves.
+    leaving: Leaving<K, V>,
     clock: Clock,
     hasher: S,
     /// None: for ever.
@@ -190,7 +195,7 @@ where
                 found = there.entry();
             } else if there.unlink() {
                 // SAFETY: unlinked by this very call.
-                unsafe { self.retire(there.as_ptr(), guard) };
+                unsafe { self.retire(there.as_ptr(), RemovalCause::Expired, guard) };
                 return None;
             }
         }
@@ -247,9 +252,10 @@ where
             // Somebody else was there first: start again.
             new.entry().set_stamp(stamp);
         };
+        let cause = if let Inserted::Replaced(_) = old { RemovalCause::Replaced } else { RemovalCause::Expired };
         old.map(|old| {
             // SAFETY: replaced by this very call.
-            unsafe { upkeep.pay_and_retire(old.as_ptr(), now) };
+            unsafe { upkeep.pay_and_retire(old.as_ptr(), cause, now) };
             old.entry()
         })
     }
@@ -291,16 +297,16 @@ where
                 upkeep.pay(now);
                 return None;
             };
-            let was_live = judge(found.entry(), now).is_some();
-            if was_live && !leaves(found.entry()) {
+            let judged = judge(found.entry(), now);
+            if judged.is_some() && !leaves(found.entry()) {
                 upkeep.pay(now);
                 return None;
             }
             if found.unlink() {
                 // SAFETY: unlinked by this very call.
-                unsafe { upkeep.pay_and_retire(found.as_ptr(), now) };
+                unsafe { upkeep.pay_and_retire(found.as_ptr(), RemovalCause::Explicit.unless_lapsed(judged), now) };
                 upkeep.freed(hash);
-                return was_live.then_some(found.entry());
+                return judged.map(|_| found.entry());
             }
         }
     }

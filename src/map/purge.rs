@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use super::iter::Entries;
 use super::remind::Most;
 use super::sweep::Upkeep;
-use super::{Now, TtlMap};
+use super::{Now, RemovalCause, TtlMap, judge};
 use crate::clock::Deadline;
 use crate::garbage::pin;
 use crate::wheel::{start_of, tick_at};
@@ -115,7 +115,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let now = Now::exact(&self.clock);
         let upkeep = Upkeep { map: self, guard };
         for found in Entries::new(self, guard) {
-            upkeep.unlink(found);
+            let judged = judge(found.entry(), &now);
+            upkeep.unlink(found, RemovalCause::Explicit.unless_lapsed(judged));
             upkeep.pay(&now);
         }
         self.table.shrink_if_due(0, guard);

@@ -17,7 +17,7 @@ use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::sweep::Upkeep;
-use super::{Now, judge};
+use super::{Now, RemovalCause, judge};
 use crate::clock::NEVER;
 use crate::entry::Entry;
 use crate::sync::{Ordering, fence, fence_after_rmw, prefetch};
@@ -309,7 +309,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         for found in entries.drain(..) {
             match judge(found.entry(), now) {
                 Some(deadline) => earliest = earliest.min(deadline),
-                None => done.retired += usize::from(self.unlink(found)),
+                None => done.retired += usize::from(self.unlink(found, RemovalCause::Expired)),
             }
         }
         Some(earliest)

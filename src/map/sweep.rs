@@ -10,7 +10,7 @@ use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::remind::Most;
-use super::{Now, TtlMap};
+use super::{Now, RemovalCause, TtlMap, judge};
 use crate::entry::{Entry, Form};
 use crate::garbage::{FREED_A_STEP, Free, Garbage, Guard, Retired, STEPS_A_VISIT};
 use crate::sync::flag;
@@ -78,7 +78,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
         self.look_around();
     }
 
-    /// Retires an entry, and pays the upkeep of the write that unlinked it.
+    /// Tells of an entry that leaves, retires it, and pays the upkeep of the write that unlinked it.
     ///
     /// # Safety
     ///
@@ -87,11 +87,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// It was reachable through its slot word alone, in one bin (or tail) at a time: the word was swung away from it,
     /// and a copy of the word in a moved bin's frozen line is found only by threads that came to that bin before it
     /// moved. They, and all who hold a reference, were pinned before this call, which is what the grace period waits for.
-    pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>, now: &Now<'_>) {
+    pub(super) unsafe fn pay_and_retire(&self, entry: *mut Entry<K, V>, cause: RemovalCause, now: &Now<'_>) {
         if is_freeing() {
             // SAFETY: as the caller says.
-            unsafe { self.map.retire(entry, self.guard) };
+            unsafe { self.map.retire(entry, cause, self.guard) };
         } else {
+            // SAFETY: unlinked by the caller, and not retired yet.
+            self.map.leaving.leaves(unsafe { &*entry }, cause, &self.map.clock);
             let mut is_first = false;
             self.map.free(|garbage| garbage.exchange(tagged(entry, ENTRY), self.guard, &mut is_first));
             self.map.note_retired(is_first, self.guard);
@@ -139,7 +141,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     }
 
     /// Unlinks and retires an entry, wherever it has moved meanwhile; false if it is gone.
-    pub(super) fn unlink<'g>(&'g self, mut found: Occupied<'g, Entry<K, V>>) -> bool {
+    pub(super) fn unlink<'g>(&'g self, mut found: Occupied<'g, Entry<K, V>>, cause: RemovalCause) -> bool {
         let same = found.as_ptr();
         while !found.unlink() {
             // It was replaced or removed, or is being moved: then it is moved first, and found again.
@@ -149,7 +151,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
             found = there;
         }
         // SAFETY: unlinked by this very call.
-        unsafe { self.map.retire(same, self.guard) };
+        unsafe { self.map.retire(same, cause, self.guard) };
         true
     }
 
@@ -166,12 +168,14 @@ fn tagged<T>(pointer: *mut T, kind: usize) -> Retired {
 }
 
 impl<K, V, S> TtlMap<K, V, S> {
-    /// Retires an unlinked entry, and frees nothing.
+    /// Tells of an unlinked entry, and retires it; frees nothing.
     ///
     /// # Safety
     ///
     /// As for [`Upkeep::pay_and_retire`].
-    pub(super) unsafe fn retire(&self, entry: *mut Entry<K, V>, guard: &Guard) {
+    pub(super) unsafe fn retire(&self, entry: *mut Entry<K, V>, cause: RemovalCause, guard: &Guard) {
+        // SAFETY: unlinked by the caller, and not retired yet.
+        self.leaving.leaves(unsafe { &*entry }, cause, &self.clock);
         let is_first = self.garbage.retire(tagged(entry, ENTRY), guard);
         self.note_retired(is_first, guard);
     }
@@ -278,7 +282,15 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
         };
         // SAFETY: `&mut self`: nobody holds a reference into the map, and each thing is handed out once.
         let free = |thing: Retired| unsafe { free_one::<K, V>(thing, form) };
-        self.table.drain(&mut |entry| end(free(tagged(entry, ENTRY))));
+        let (leaving, now) = (&self.leaving, Now::unread(&self.clock));
+        self.table.drain(&mut |entry| {
+            if !leaving.is_unheard() {
+                // SAFETY: `&mut self`, and freed only after this.
+                let entry = unsafe { &*entry };
+                leaving.leaves(entry, RemovalCause::Explicit.unless_lapsed(judge(entry, &now)), &self.clock);
+            }
+            end(free(tagged(entry, ENTRY)));
+        });
         self.garbage.drain(&mut |thing| end(free(thing)));
         self.flights.drain(&mut |key| end(catch_unwind(AssertUnwindSafe(|| drop(key)))));
         match first_panic {

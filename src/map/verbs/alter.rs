@@ -9,7 +9,7 @@ use crate::entry::Entry;
 use crate::garbage::Guard;
 use crate::map::sweep::Upkeep;
 use crate::map::unpublished::Unpublished;
-use crate::map::{Lifetime, Now, Pinned, Term, TtlMap, judge};
+use crate::map::{Lifetime, Now, Pinned, RemovalCause, Term, TtlMap, judge};
 use crate::table::Occupied;
 use crate::wheel::tick_at;
 
@@ -63,8 +63,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
                         new.publish();
                         upkeep.remind(hash, stamp.deadline(), tick);
                         match found {
-                            // SAFETY: replaced by this very call.
-                            Some(old) => unsafe { upkeep.pay_and_retire(old.as_ptr(), now) },
+                            Some(old) => {
+                                let cause = RemovalCause::Replaced.unless_lapsed(judged);
+                                // SAFETY: replaced by this very call.
+                                unsafe { upkeep.pay_and_retire(old.as_ptr(), cause, now) };
+                            }
                             None => upkeep.pay(now),
                         }
                         return Altered::Put(live, published);
@@ -73,7 +76,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
                     (key, value) = (unused.key, Some(unused.value));
                 }
                 Step::Take => match found {
-                    Some(found) if self.unlink_and_pay(hash, &found, &upkeep, now) => match live {
+                    Some(found) if self.unlink_and_pay(hash, &found, judged, &upkeep, now) => match live {
                         Some(taken) => return Altered::Taken(taken),
                         None => return Altered::Left(None, key, None),
                     },
@@ -86,7 +89,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
                 Step::Leave(left) => match found {
                     // What lapsed leaves: a write that had judged it live must not replace it once it was reported absent.
                     Some(lapsed) if live.is_none() => {
-                        if self.unlink_and_pay(hash, &lapsed, &upkeep, now) {
+                        if self.unlink_and_pay(hash, &lapsed, judged, &upkeep, now) {
                             return Altered::Left(None, key, left);
                         }
                         value = left;
@@ -122,13 +125,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         &self,
         hash: u64,
         found: &Occupied<'_, Entry<K, V>>,
+        judged: Option<u64>,
         upkeep: &Upkeep<'_, K, V, S>,
         now: &Now<'_>,
     ) -> bool {
         let was_there = found.unlink();
         if was_there {
             // SAFETY: unlinked by this very call.
-            unsafe { upkeep.pay_and_retire(found.as_ptr(), now) };
+            unsafe { upkeep.pay_and_retire(found.as_ptr(), RemovalCause::Explicit.unless_lapsed(judged), now) };
             upkeep.freed(hash);
         }
         was_there

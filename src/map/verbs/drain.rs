@@ -10,7 +10,7 @@ use crate::garbage::{Guard, pin};
 use crate::map::iter::Entries;
 use crate::map::pinned::Hold;
 use crate::map::sweep::Upkeep;
-use crate::map::{Now, Pinned, Ref, TtlMap, judge};
+use crate::map::{Now, Pinned, Ref, RemovalCause, TtlMap, judge};
 
 /// Removes the live entries of a map through a pin, and hands them out; see [`Pinned::drain`].
 pub struct PinnedDrain<'g, K, V, S> {
@@ -29,10 +29,10 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> PinnedDrain<'g, K, V, S> {
         loop {
             let found = self.entries.next()?;
             let entry = found.entry();
-            let was_live = judge(entry, &self.now).is_some();
-            if self.upkeep.unlink(found) {
+            let judged = judge(entry, &self.now);
+            if self.upkeep.unlink(found, RemovalCause::Explicit.unless_lapsed(judged)) {
                 self.upkeep.pay(&self.now);
-                if was_live {
+                if judged.is_some() {
                     return Some(entry);
                 }
             }

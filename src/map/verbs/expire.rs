@@ -16,7 +16,7 @@ use crate::clock::{Deadline, NEVER};
 use crate::entry::Entry;
 use crate::garbage::Guard;
 use crate::map::sweep::Upkeep;
-use crate::map::{Lifetime, Now, Pinned, TtlMap, judge};
+use crate::map::{Lifetime, Now, Pinned, RemovalCause, TtlMap, judge};
 use crate::unwind::contain;
 use crate::wheel::tick_at;
 
@@ -212,7 +212,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
                 // Whoever changed the deadline until now came first; nobody does any more.
                 let before = judged.map(|judged| found.entry().close(change.new).unwrap_or(judged));
                 // SAFETY: unlinked by this very call.
-                unsafe { self.retire(found.as_ptr(), guard) };
+                unsafe { self.retire(found.as_ptr(), RemovalCause::Expired, guard) };
                 upkeep.freed(hash);
                 return Ok(before);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::map::iter::Entries;
 use crate::map::sweep::Upkeep;
-use crate::map::{Now, Pinned, TtlMap, judge};
+use crate::map::{Now, Pinned, RemovalCause, TtlMap, judge};
 
 impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
     /// Walks over the keys that have a live value now; see [`iter`](Pinned::iter).
@@ -47,8 +47,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
         let upkeep = Upkeep { map: self.map, guard: &self.guard };
         for found in Entries::new(self.map, &self.guard) {
             let entry = found.entry();
-            let stays = judge(entry, &now).is_some() && keep(&entry.key, &entry.value);
-            if !stays && upkeep.unlink(found) {
+            let judged = judge(entry, &now);
+            let stays = judged.is_some() && keep(&entry.key, &entry.value);
+            if !stays && upkeep.unlink(found, RemovalCause::Explicit.unless_lapsed(judged)) {
                 upkeep.pay(&now);
             }
         }
