@@ -234,7 +234,7 @@ where
         let upkeep = Upkeep { map: self, guard };
         let tick = tick_at(reading.floor);
         self.wheel.turn_to(tick);
-        let old = loop {
+        let (old, live) = loop {
             let is = |entry: &Entry<K, V>| entry.key == new.entry().key;
             let Some(old) = self.table.insert(hash, new.as_ptr(), is, &upkeep, guard) else {
                 new.publish();
@@ -247,17 +247,15 @@ where
             if old.replace(new.as_ptr()) {
                 new.publish();
                 upkeep.remind(hash, deadline_over, tick);
-                break if live.is_some() { Inserted::Replaced(old) } else { Inserted::Expired(old) };
+                break (old, live);
             }
             // Somebody else was there first: start again.
             new.entry().set_stamp(stamp);
         };
-        let cause = if let Inserted::Replaced(_) = old { RemovalCause::Replaced } else { RemovalCause::Expired };
-        old.map(|old| {
-            // SAFETY: replaced by this very call.
-            unsafe { upkeep.pay_and_retire(old.as_ptr(), cause, now) };
-            old.entry()
-        })
+        let cause = RemovalCause::Replaced.unless_lapsed(live);
+        // SAFETY: replaced by this very call.
+        unsafe { upkeep.pay_and_retire(old.as_ptr(), cause, now) };
+        if live.is_some() { Inserted::Replaced(old.entry()) } else { Inserted::Expired(old.entry()) }
     }
 
     /// The story of remove: find, judge, unlink, retire, pay some upkeep. What had lapsed leaves too, but wasn't there; what

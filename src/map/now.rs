@@ -65,8 +65,14 @@ impl<'m> Now<'m> {
 }
 
 /// The deadline of a live entry; if it isn't live, nobody will say otherwise any more.
-#[cold]
+#[inline]
 pub(super) fn judge<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> Option<u64> {
+    let stamp = entry.stamp();
+    if now.is_surely_live(stamp) { Some(stamp.last()) } else { judge_closely(entry, now) }
+}
+
+#[cold]
+fn judge_closely<K, V>(entry: &Entry<K, V>, now: &Now<'_>) -> Option<u64> {
     loop {
         let deadline = entry.deadline();
         if now.is_live(deadline) {
