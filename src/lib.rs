@@ -57,7 +57,7 @@ pub use clock::{Clock, Deadline, ManualClock, TickedClock};
 pub use map::UpkeepStats;
 pub use map::{
     AfterRead, Builder, Computed, Condition, Drain, Expiry, Inserted, Iter, MapEntry, NotInserted, OccupiedEntry,
-    Operation, Pinned, PinnedDrain, PinnedIter, Purged, Ref, RemovalCause, Retimed, TtlMap, VacantEntry,
+    Operation, Pinned, PinnedDrain, PinnedIter, Purged, Ref, RemovalCause, RemovalInfo, Retimed, TtlMap, VacantEntry,
 };
 #[cfg(feature = "serde")]
 pub use map::{LoadError, Snapshot};

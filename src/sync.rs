@@ -313,17 +313,25 @@ pub(crate) fn thread_number() -> usize {
     0
 }
 
-/// A flag of each thread's own, down at first: `flag!(NAME)`.
-macro_rules! flag {
-    ($name:ident) => {
+/// A cell of each thread's own: `own!(NAME: Type = value)`. There is nothing to drop, so it is there to a thread's very end.
+macro_rules! own {
+    ($name:ident: $type:ty = $value:expr) => {
         #[cfg(not(ttl_loom))]
         std::thread_local! {
-            static $name: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+            static $name: std::cell::Cell<$type> = const { std::cell::Cell::new($value) };
         }
         #[cfg(ttl_loom)]
         loom::thread_local! {
-            static $name: std::cell::Cell<bool> = std::cell::Cell::new(false);
+            static $name: std::cell::Cell<$type> = std::cell::Cell::new($value);
         }
+    };
+}
+pub(crate) use own;
+
+/// A flag of each thread's own, down at first: `flag!(NAME)`.
+macro_rules! flag {
+    ($name:ident) => {
+        $crate::sync::own!($name: bool = false);
     };
 }
 pub(crate) use flag;

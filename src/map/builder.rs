@@ -7,7 +7,8 @@ use super::TtlMap;
 use super::counters::Counters;
 use super::expiry::{Expiry, Jitter, Policy};
 use super::flight::Flights;
-use super::leaving::Leaving;
+use super::leaving::{Leaving, RemovalCause};
+use super::listen::{Listeners, RemovalInfo};
 use crate::clock::Clock;
 use crate::entry::Form;
 use crate::garbage::Garbage;
@@ -35,6 +36,7 @@ pub struct Builder<K, V, S = RandomState> {
     time_to_idle: Option<Duration>,
     policy: Option<Policy<K, V>>,
     jitter: Jitter,
+    listeners: Listeners<K, V>,
     initial_capacity: usize,
     hasher: S,
     clock: Option<Clock>,
@@ -48,6 +50,7 @@ impl<K, V> Builder<K, V, RandomState> {
             time_to_idle: None,
             policy: None,
             jitter: Jitter::default(),
+            listeners: Listeners::default(),
             initial_capacity: 0,
             hasher: RandomState::default(),
             clock: None,
@@ -174,6 +177,67 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// Has a listener told of each entry that leaves the map: its key, its value, why it leaves, and when it was to expire.
+    ///
+    /// Each entry is told of exactly once, with one [cause](RemovalCause): what expires, what is replaced, what is removed, and
+    /// what is in the map when that is cleared or dropped. Several listeners are told one after the other, in the order in which they were added.
+    ///
+    /// - **Where.** In the thread that unlinked the entry, before the call returns in which it did so, and outside of any lock.
+    ///   What has expired leaves by whoever meets it: the upkeep of any write, a [`purge_expired`](TtlMap::purge_expired), a
+    ///   [`Reaper`](crate::Reaper), but also a [`get`](TtlMap::get) of its key. A listener that takes long delays that call, holds up
+    ///   the freeing of memory as a [pin](TtlMap::pin) does, and nobody else.
+    /// - **When.** After the entry is unlinked, so it may be told of later than another thread sees the next value of the key. What
+    ///   one thread unlinks is told of in that order. Between threads there is no order, also not for one key.
+    /// - **It may use the map**, and others, at will: insert the key again, remove, get, clear. Listeners never run inside each
+    ///   other: what leaves the map by what a listener does is told of when it has returned. The writes of a listener don't sweep
+    ///   its map (or each would find more to tell of, without end); other maps they do. So the upkeep of a write stays within its
+    ///   bounds, to which comes what the listener itself does for each entry.
+    /// - **If it panics** the panic ends there and is counted ([`listener_panics`](TtlMap::listener_panics)); the other listeners are
+    ///   told all the same, and so is this one the next time.
+    /// - **At the map's drop** it is told of all that is left, as `Explicit`, or `Expired` if its time is over by then. The map can't
+    ///   be reached any more: a [`Weak`](std::sync::Weak) to it fails. (A listener that owns an `Arc` of its own map keeps it
+    ///   for ever.)
+    ///
+    /// # Complexity
+    ///
+    /// Maps without listeners pay a branch for each entry that leaves, and nothing on reads. With one, a sweep keeps what it
+    /// has to tell of to its end: some 48 bytes for each entry, as many as its budget allows.
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use ttlwheel::{ManualClock, RemovalCause, TtlMap};
+    ///
+    /// let clock = ManualClock::new();
+    /// let told = Arc::new(Mutex::new(Vec::new()));
+    /// let teller = Arc::clone(&told);
+    /// let map = TtlMap::builder()
+    ///     .time_to_live(Duration::from_secs(60))
+    ///     .on_removal(move |key: &&str, value: &u32, cause, _| teller.lock().unwrap().push((*key, *value, cause)))
+    ///     .clock(&clock)
+    ///     .build();
+    /// map.insert("a", 1);
+    /// map.insert("a", 2);
+    /// map.insert("b", 3);
+    /// map.remove("b");
+    /// clock.advance(Duration::from_secs(60));
+    /// assert!(map.get("a").is_none());
+    /// map.insert("c", 4);
+    /// drop(map);
+    /// let expected = [
+    ///     ("a", 1, RemovalCause::Replaced),
+    ///     ("b", 3, RemovalCause::Explicit),
+    ///     ("a", 2, RemovalCause::Expired),
+    ///     ("c", 4, RemovalCause::Explicit),
+    /// ];
+    /// assert_eq!(*told.lock().unwrap(), expected);
+    /// ```
+    pub fn on_removal(mut self, listener: impl Fn(&K, &V, RemovalCause, &RemovalInfo) + Send + Sync + 'static) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
     /// Sets for how many entries there shall be room from the start. The table doesn't shrink below that.
     ///
     /// A hint: where so much memory can't be had, the table starts smaller.
@@ -203,6 +267,7 @@ impl<K, V, S> Builder<K, V, S> {
             time_to_idle: self.time_to_idle,
             policy: self.policy,
             jitter: self.jitter,
+            listeners: self.listeners,
             initial_capacity: self.initial_capacity,
             hasher,
             clock: self.clock,
@@ -241,7 +306,7 @@ impl<K, V, S> Builder<K, V, S> {
             garbage: Garbage::new(),
             alarm: Alarm::default(),
             flights: Flights::default(),
-            leaving: Leaving::default(),
+            leaving: Leaving::new(self.listeners),
             clock,
             hasher: self.hasher,
             time_to_live: self.time_to_live,

@@ -1,7 +1,6 @@
 //! How entries leave: each once, with one cause, told of by the thread whose CAS has unlinked it.
 
-use std::marker::PhantomData;
-
+use super::listen::Listeners;
 use crate::clock::Clock;
 use crate::entry::Entry;
 
@@ -37,24 +36,31 @@ impl RemovalCause {
 }
 
 /// Whoever is told of entries that leave.
-pub(super) struct Leaving<K, V>(PhantomData<fn(&K, &V)>);
-
-impl<K, V> Default for Leaving<K, V> {
-    fn default() -> Self {
-        Leaving(PhantomData)
-    }
+pub(super) struct Leaving<K, V> {
+    listeners: Listeners<K, V>,
 }
 
 impl<K, V> Leaving<K, V> {
+    pub(super) fn new(listeners: Listeners<K, V>) -> Self {
+        Leaving { listeners }
+    }
+
     /// The one place that knows of each entry that leaves, and of its cause: called once for each, by who has unlinked it,
     /// before it is retired.
     #[inline]
     pub(super) fn leaves(&self, entry: &Entry<K, V>, cause: RemovalCause, clock: &Clock) {
-        let _ = (entry, cause, clock);
+        if !self.listeners.is_empty() {
+            self.listeners.tell(entry, cause, clock);
+        }
     }
 
     /// Whether nobody is told, so that causes needn't be found out.
     pub(super) fn is_unheard(&self) -> bool {
-        true
+        self.listeners.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn listeners(&self) -> &Listeners<K, V> {
+        &self.listeners
     }
 }

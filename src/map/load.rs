@@ -296,7 +296,9 @@ where
             Look::Live(found) => Some(found),
             Look::Stale(_) | Look::Absent => None,
         };
-        let (key, flight, whose) = match map.flights.board(hash, key, look) {
+        // Listeners are told when the list's lock is let go; he may lead by then, so what they load never waits.
+        let board = || map.pin_then_tell(|| map.flights.board(hash, key, look));
+        let (key, flight, whose) = match Stage::Computing.within(board) {
             Boarding::There(found) => return Next::Return(found),
             Boarding::Leads(lead) => return Next::Compute(Ticket::Lead(lead)),
             Boarding::Follows(key, flight, whose) => (key, flight, whose),

@@ -13,6 +13,7 @@ mod inserted;
 mod iter;
 mod leaving;
 mod lifetime;
+mod listen;
 mod load;
 #[cfg(feature = "async")]
 mod load_async;
@@ -42,6 +43,7 @@ pub use expiry::{AfterRead, Expiry};
 pub use inserted::Inserted;
 pub use iter::{Iter, PinnedIter};
 pub use leaving::RemovalCause;
+pub use listen::RemovalInfo;
 pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
 #[cfg(feature = "serde")]

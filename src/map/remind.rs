@@ -121,8 +121,12 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     }
 
     /// Works off reminders until `most` is reached, or none is due; true if it is the former. `exactly` at a time, else
-    /// by the wheel's slots.
+    /// by the wheel's slots. Listeners are told at the end, when nothing is in hand.
     pub(super) fn sweep(&self, now: &Now<'_>, exactly: Option<u64>, most: Most) -> (Tally, bool) {
+        self.map.then_tell(self.guard, || self.work_off(now, exactly, most))
+    }
+
+    fn work_off(&self, now: &Now<'_>, exactly: Option<u64>, most: Most) -> (Tally, bool) {
         let mut done = Tally::default();
         let Some(mut sweep) = self.map.wheel.sweep() else { return (done, false) };
         let mut entries = Vec::new();

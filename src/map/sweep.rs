@@ -106,7 +106,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// Retires some of what has lapsed, if anything is due.
     #[inline]
     fn sweep_some(&self, now: &Now<'_>) {
-        if self.map.wheel.has_work(tick_at(now.floor())) && !is_freeing() {
+        if self.map.wheel.has_work(tick_at(now.floor())) && !is_freeing() && !self.map.is_telling() {
             self.sweep_a_step(now);
         }
     }

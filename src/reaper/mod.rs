@@ -104,7 +104,7 @@ pub(crate) enum Candidate {
 /// lets go of it.
 ///
 /// **When it ends.** [`close`](Reaper::close) and `Drop` stop the thread and wait for its end. They wait for a destructor
-/// of yours that it may be running, so hold no lock then that such a destructor takes. On the thread of any reaper (in
+/// or a listener of yours that it may be running, so hold no lock then that one of these takes. On the thread of any reaper (in
 /// a destructor that runs there) they only ask for the end.
 ///
 /// The thread also ends by itself when nothing is left to watch, since nobody could tell a guard that is merely idle
