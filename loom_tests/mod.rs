@@ -12,6 +12,7 @@ mod epoch;
 mod expire;
 mod garbage;
 mod growth;
+mod listen;
 mod load;
 mod reaper;
 mod resize;
