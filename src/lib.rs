@@ -40,7 +40,8 @@
 //!
 //! The map itself panics on nothing. A panic in `Hash`, `Eq` or `Clone` of yours reaches the caller and leaves the map
 //! sound, with the entry in question in or out; one in a closure reaches the caller, too, and nothing was done; a panic in a `Drop` of yours stays with what it came from: the map
-//! goes on freeing, and only the map's own drop passes the first such panic on, after everything is dropped.
+//! goes on freeing, and only the map's own drop passes the first such panic on, after everything is dropped. One in a
+//! [listener](Builder::on_removal) is counted, and that is all.
 
 mod clock;
 mod entry;

@@ -107,7 +107,7 @@ where
     ///
     /// Linearizable; a live entry's read writes nothing to the map, unless that has an idle time
     /// ([`Builder::time_to_idle`](crate::Builder::time_to_idle)). An expired entry reads as absent, and may be unlinked on
-    /// the way.
+    /// the way; then [listeners](crate::Builder::on_removal) are told of it in this call.
     ///
     /// ```
     /// let map = ttlwheel::TtlMap::new(std::time::Duration::from_secs(60));

@@ -310,7 +310,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
     ///
     /// One atomic step, linearizable; but for this: if `ttl` is zero, [`IfNone`](Condition::IfNone) and
     /// [`IfSome`](Condition::IfSome) are judged just before that step. What had expired is never brought back: it is [`Absent`](Retimed::Absent). The
-    /// value itself stays as it is, and so do references to it. Pays a constant amount of upkeep, as
+    /// value itself stays as it is, and so do references to it. What is over at once leaves as
+    /// [`Expired`](crate::RemovalCause::Expired). Pays a constant amount of upkeep, as
     /// [`insert`](Pinned::insert) does.
     ///
     /// ```
