@@ -9,6 +9,7 @@
 mod alter;
 mod bin;
 mod epoch;
+mod events;
 mod expire;
 mod garbage;
 mod growth;

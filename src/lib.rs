@@ -45,6 +45,8 @@
 
 mod clock;
 mod entry;
+#[cfg_attr(not(ttl_loom), allow(dead_code))]
+mod events;
 mod garbage;
 mod map;
 mod reaper;

@@ -152,6 +152,56 @@ impl<T: Clone> Plain<T> {
     }
 }
 
+/// Memory that a value is put into and taken out of by turns, and loom sees to that.
+pub(crate) struct Hole<T> {
+    #[cfg(not(ttl_loom))]
+    cell: std::cell::UnsafeCell<std::mem::MaybeUninit<T>>,
+    #[cfg(ttl_loom)]
+    cell: loom::cell::UnsafeCell<std::mem::MaybeUninit<T>>,
+}
+
+impl<T> Default for Hole<T> {
+    fn default() -> Self {
+        #[cfg(not(ttl_loom))]
+        let cell = std::cell::UnsafeCell::new(std::mem::MaybeUninit::uninit());
+        #[cfg(ttl_loom)]
+        let cell = loom::cell::UnsafeCell::new(std::mem::MaybeUninit::uninit());
+        Hole { cell }
+    }
+}
+
+impl<T> Hole<T> {
+    /// # Safety
+    ///
+    /// Nobody else may use it meanwhile.
+    #[inline]
+    pub(crate) unsafe fn put(&self, value: T) {
+        #[cfg(not(ttl_loom))]
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*self.cell.get()).write(value);
+        }
+        #[cfg(ttl_loom)]
+        // SAFETY: the caller's promise, which loom checks.
+        self.cell.with_mut(|cell| unsafe {
+            (*cell).write(value);
+        });
+    }
+
+    /// # Safety
+    ///
+    /// There is a value, it was not taken yet, and nobody else may use it meanwhile.
+    #[inline]
+    pub(crate) unsafe fn take(&self) -> T {
+        #[cfg(not(ttl_loom))]
+        // SAFETY: the caller's promise.
+        return unsafe { (*self.cell.get()).assume_init_read() };
+        #[cfg(ttl_loom)]
+        // SAFETY: the caller's promise, which loom checks.
+        self.cell.with_mut(|cell| unsafe { (*cell).assume_init_read() })
+    }
+}
+
 /// Stands in plain data that has one owner at a time, and lets loom see that it has. Nothing but in models.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
