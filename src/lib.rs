@@ -45,7 +45,6 @@
 
 mod clock;
 mod entry;
-#[cfg_attr(not(ttl_loom), allow(dead_code))]
 mod events;
 mod garbage;
 mod map;
@@ -59,8 +58,9 @@ pub use clock::{Clock, Deadline, ManualClock, TickedClock};
 #[cfg(any(test, feature = "stats"))]
 pub use map::UpkeepStats;
 pub use map::{
-    AfterRead, Builder, Computed, Condition, Drain, Expiry, Inserted, Iter, MapEntry, NotInserted, OccupiedEntry,
-    Operation, Pinned, PinnedDrain, PinnedIter, Purged, Ref, RemovalCause, RemovalInfo, Retimed, TtlMap, VacantEntry,
+    AfterRead, Builder, Computed, Condition, Drain, Events, Expiry, Inserted, Iter, MapEntry, NotInserted,
+    OccupiedEntry, Operation, Pinned, PinnedDrain, PinnedIter, Purged, Ref, Removal, RemovalCause, RemovalInfo,
+    Retimed, TtlMap, VacantEntry,
 };
 #[cfg(feature = "serde")]
 pub use map::{LoadError, Snapshot};

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::hash::RandomState;
 use std::rc::Rc;
 
-use ttlwheel::{Clock, ManualClock, Pinned, Ref, TtlMap};
+use ttlwheel::{Clock, Events, ManualClock, Pinned, Ref, TtlMap};
 
 #[test]
 fn unsound_uses_do_not_compile() {
@@ -41,6 +41,11 @@ fn what_is_shared_between_threads_is_as_safe_as_its_parts() {
     assert_not_impl!(TtlMap<Rc<u8>, u8>: Send);
     assert_not_impl!(TtlMap<u8, u8, Cell<u8>>: Sync);
     assert_not_impl!(TtlMap<u8, u8, Rc<u8>>: Send);
+    // An event is moved to whoever receives it, and never shared.
+    assert_send_and_sync::<Events<String, Cell<u8>>>();
+    assert_not_impl!(Events<Rc<u8>, u8>: Send);
+    assert_not_impl!(Events<u8, Rc<u8>>: Sync);
+    assert_not_impl!(Events<u8, std::sync::MutexGuard<'static, u8>>: Sync);
     // A pin belongs to its thread.
     assert_not_impl!(Pinned<'static, u8, u8, RandomState>: Send);
     assert_not_impl!(Ref<'static, u8, u8>: Send);

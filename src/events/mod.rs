@@ -17,7 +17,5 @@ mod receiver;
 mod ring;
 mod sleepers;
 
-#[allow(unused_imports)]
 pub(crate) use channel::Channel;
-#[allow(unused_imports)]
 pub(crate) use receiver::Receiver;

@@ -1,7 +1,7 @@
 //! Receiving: at once, by a thread that waits, or by a task.
 
 use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Waiting};
@@ -73,7 +73,7 @@ impl<T> Receiver<T> {
     }
 
     /// Waits as a task does.
-    #[cfg_attr(not(feature = "async"), allow(dead_code))]
+    #[cfg(any(feature = "async", ttl_loom))]
     pub(crate) async fn recv_async(&self) -> Result<T, RecvError> {
         let mut waiting = Waiting::new(&self.channel);
         std::future::poll_fn(|context| waiting.poll(context.waker())).await
@@ -81,8 +81,8 @@ impl<T> Receiver<T> {
 
     /// Takes an event, or has the task woken when there is one; the receiver waits from then on, till it is polled again
     /// or dropped.
-    #[cfg_attr(not(feature = "async"), allow(dead_code))]
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+    #[cfg(any(feature = "async", ttl_loom))]
+    pub(crate) fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<T, RecvError>> {
         self.waiting.get_or_insert_with(|| Waiting::new(&self.channel)).poll(context.waker())
     }
 

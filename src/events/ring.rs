@@ -218,6 +218,38 @@ mod tests {
     }
 
     #[test]
+    fn one_who_is_stopped_in_a_push_holds_back_what_comes_after_it_and_nobody() {
+        let ring = Ring::new(3);
+        assert_eq!(ring.push(0), Ok(()));
+        // He owns the slot, and goes no further.
+        let at = ring.tail.fetch_add(1, Ordering::Relaxed);
+        assert_eq!((ring.push(2), ring.push(3)), (Ok(()), Err(3)));
+        assert_eq!((ring.pop(), ring.pop()), (Some(0), None));
+        assert_eq!((ring.push(3), ring.push(4)), (Ok(()), Err(4)));
+        assert!(!ring.is_ready());
+        let (slot, free) = ring.slot(at).unwrap();
+        // SAFETY: as in `push`.
+        unsafe { slot.value.put(1) };
+        slot.stamp.store(free + 1, Ordering::Release);
+        assert_eq!([ring.pop(), ring.pop(), ring.pop(), ring.pop()], [Some(1), Some(2), Some(3), None]);
+    }
+
+    #[test]
+    fn one_who_is_stopped_in_a_pop_makes_the_queue_look_full_and_stops_nobody() {
+        let ring = Ring::new(2);
+        assert_eq!((ring.push(0), ring.push(1)), (Ok(()), Ok(())));
+        let at = ring.head.fetch_add(1, Ordering::Relaxed);
+        assert_eq!((ring.pop(), ring.push(2)), (Some(1), Err(2)));
+        assert!(ring.looks_full() && ring.pop().is_none());
+        let (slot, free) = ring.slot(at).unwrap();
+        // SAFETY: as in `pop`.
+        assert_eq!(unsafe { slot.value.take() }, 0);
+        slot.stamp.store(free + 2, Ordering::Release);
+        assert_eq!((ring.push(2), ring.push(3), ring.push(4)), (Ok(()), Ok(()), Err(4)));
+        assert_eq!([ring.pop(), ring.pop(), ring.pop()], [Some(2), Some(3), None]);
+    }
+
+    #[test]
     fn what_is_left_is_dropped_once() {
         let left = std::sync::Arc::new(());
         let ring = Ring::new(3);

@@ -1,6 +1,7 @@
 //! How entries leave: each once, with one cause, told of by the thread whose CAS has unlinked it.
 
 use super::listen::Listeners;
+use super::streams::{List, Streams};
 use crate::clock::Clock;
 use crate::entry::Entry;
 
@@ -38,29 +39,40 @@ impl RemovalCause {
 /// Whoever is told of entries that leave.
 pub(super) struct Leaving<K, V> {
     listeners: Listeners<K, V>,
+    streams: Streams<K, V>,
 }
 
 impl<K, V> Leaving<K, V> {
     pub(super) fn new(listeners: Listeners<K, V>) -> Self {
-        Leaving { listeners }
+        Leaving { listeners, streams: Streams::default() }
     }
 
     /// The one place that knows of each entry that leaves, and of its cause: called once for each, by who has unlinked it,
-    /// before it is retired.
+    /// before it is retired. Returns what is to be retired besides.
     #[inline]
-    pub(super) fn leaves(&self, entry: &Entry<K, V>, cause: RemovalCause, clock: &Clock) {
+    #[must_use]
+    pub(super) fn leaves(&self, entry: &Entry<K, V>, cause: RemovalCause, clock: &Clock) -> Option<*mut List<K, V>> {
         if !self.listeners.is_empty() {
             self.listeners.tell(entry, cause, clock);
         }
+        if self.streams.is_empty() { None } else { self.streams.tell(entry, cause, clock) }
     }
 
     /// Whether nobody is told, so that causes needn't be found out.
     pub(super) fn is_unheard(&self) -> bool {
-        self.listeners.is_empty()
+        self.listeners.is_empty() && self.streams.is_empty()
     }
 
     #[inline]
     pub(super) fn listeners(&self) -> &Listeners<K, V> {
         &self.listeners
+    }
+    pub(super) fn streams(&self) -> &Streams<K, V> {
+        &self.streams
+    }
+
+    /// Nothing will leave any more: the map is gone.
+    pub(super) fn end(&mut self) {
+        self.streams.close();
     }
 }

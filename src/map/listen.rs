@@ -44,7 +44,7 @@ pub struct RemovalInfo {
 }
 
 impl RemovalInfo {
-    fn new<K, V>(entry: &Entry<K, V>, cause: RemovalCause, clock: &Clock) -> Self {
+    pub(super) fn new<K, V>(entry: &Entry<K, V>, cause: RemovalCause, clock: &Clock) -> Self {
         let last = entry.stamp().last();
         let lag = if cause == RemovalCause::Expired { clock.nanos().saturating_sub(last) } else { 0 };
         let deadline = match clock.deadline(last) {

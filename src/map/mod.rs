@@ -7,6 +7,7 @@ mod builder;
 #[cfg(test)]
 pub(crate) mod check;
 mod counters;
+mod events;
 mod expiry;
 pub(crate) mod flight;
 mod inserted;
@@ -24,6 +25,7 @@ mod remind;
 mod slide;
 #[cfg(feature = "serde")]
 mod snapshot;
+mod streams;
 mod sweep;
 mod unpublished;
 mod verbs;
@@ -39,6 +41,7 @@ use equivalent::Equivalent;
 pub use builder::Builder;
 #[cfg(any(test, feature = "stats"))]
 pub use counters::UpkeepStats;
+pub use events::{Events, Removal};
 pub use expiry::{AfterRead, Expiry};
 pub use inserted::Inserted;
 pub use iter::{Iter, PinnedIter};

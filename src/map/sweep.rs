@@ -10,6 +10,7 @@ use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::remind::Most;
+use super::streams::List;
 use super::{Now, RemovalCause, TtlMap, judge};
 use crate::entry::{Entry, Form};
 use crate::garbage::{FREED_A_STEP, Free, Garbage, Guard, Retired, STEPS_A_VISIT};
@@ -22,6 +23,7 @@ use crate::wheel::{Due, FEW, Reminder, tick_at};
 const ENTRY: usize = 0;
 const TAIL: usize = 1;
 const ARRAY: usize = 2;
+const LIST: usize = 3;
 const KIND: usize = 3;
 
 /// A write sweeps until it has retired so many entries: more than it adds.
@@ -93,7 +95,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
             unsafe { self.map.retire(entry, cause, self.guard) };
         } else {
             // SAFETY: unlinked by the caller, and not retired yet.
-            self.map.leaving.leaves(unsafe { &*entry }, cause, &self.map.clock);
+            self.map.tell(unsafe { &*entry }, cause, self.guard);
             let mut is_first = false;
             self.map.free(|garbage| garbage.exchange(tagged(entry, ENTRY), self.guard, &mut is_first));
             self.map.note_retired(is_first, self.guard);
@@ -175,9 +177,24 @@ impl<K, V, S> TtlMap<K, V, S> {
     /// As for [`Upkeep::pay_and_retire`].
     pub(super) unsafe fn retire(&self, entry: *mut Entry<K, V>, cause: RemovalCause, guard: &Guard) {
         // SAFETY: unlinked by the caller, and not retired yet.
-        self.leaving.leaves(unsafe { &*entry }, cause, &self.clock);
+        self.tell(unsafe { &*entry }, cause, guard);
         let is_first = self.garbage.retire(tagged(entry, ENTRY), guard);
         self.note_retired(is_first, guard);
+    }
+
+    /// Tells those who want to know of an entry that was unlinked.
+    #[inline]
+    fn tell(&self, entry: &Entry<K, V>, cause: RemovalCause, guard: &Guard) {
+        self.retire_list(self.leaving.leaves(entry, cause, &self.clock), guard);
+    }
+
+    /// Retires a list of streams that was replaced.
+    #[inline]
+    pub(super) fn retire_list(&self, list: Option<*mut List<K, V>>, guard: &Guard) {
+        if let Some(list) = list {
+            let is_first = self.garbage.retire_large(tagged(list, LIST), guard);
+            self.note_retired(is_first, guard);
+        }
     }
 
     /// Tells the reapers of what was retired where nothing had waited.
@@ -244,6 +261,8 @@ unsafe fn free_one<K, V>(thing: Retired, form: Form) -> std::thread::Result<()> 
         match kind {
             TAIL => drop(Box::from_raw(thing.cast::<Tail<Entry<K, V>>>())),
             ARRAY => drop(Box::from_raw(thing.cast::<Array<Entry<K, V>>>())),
+            // What nobody has received is dropped with it, panic by panic.
+            LIST => drop(Box::from_raw(thing.cast::<List<K, V>>())),
             _ => return drop_entry(Entry::from_raw(thing.cast::<Entry<K, V>>(), form)),
         }
     }
@@ -287,12 +306,15 @@ impl<K, V, S> Drop for TtlMap<K, V, S> {
             if !leaving.is_unheard() {
                 // SAFETY: `&mut self`, and freed only after this.
                 let entry = unsafe { &*entry };
-                leaving.leaves(entry, RemovalCause::Explicit.unless_lapsed(judge(entry, &now)), &self.clock);
+                let cause = RemovalCause::Explicit.unless_lapsed(judge(entry, &now));
+                let list = leaving.leaves(entry, cause, &self.clock);
+                list.into_iter().for_each(|list| end(free(tagged(list, LIST))));
             }
             end(free(tagged(entry, ENTRY)));
         });
         self.garbage.drain(&mut |thing| end(free(thing)));
         self.flights.drain(&mut |key| end(catch_unwind(AssertUnwindSafe(|| drop(key)))));
+        self.leaving.end();
         match first_panic {
             Some(panic) if std::thread::panicking() => discard(panic),
             Some(panic) => resume_unwind(panic),

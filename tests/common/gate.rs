@@ -1,4 +1,4 @@
-//! Stops a thread in what the map calls of the user's: `Hash`, `Eq`, `Drop`.
+//! Stops a thread in what the map calls of the user's: `Hash`, `Eq`, `Clone`, `Drop`.
 
 use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, Sender};
@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 pub enum Site {
     Hash,
     Eq,
+    Clone,
     Drop,
 }
 
