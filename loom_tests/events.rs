@@ -10,9 +10,11 @@ use std::task::{Context, Poll, Waker};
 
 use loom::thread;
 
+use super::garbage::TTL;
 use super::{Census, Watched, check};
 use crate::events::{Channel, Receiver};
 use crate::sync::Arc;
+use crate::{Events, ManualClock, TtlMap};
 
 type Stream = (Arc<Channel<Watched>>, Receiver<Watched>);
 
@@ -272,5 +274,77 @@ fn what_nobody_receives_any_more_is_dropped() {
         send(&channel, census, 1);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(!channel.is_wanted());
+    });
+}
+
+/// A map of so many entries, each its own value.
+fn map_of(many: u8) -> Arc<TtlMap<u8, u8>> {
+    let map = TtlMap::<u8, u8>::builder().time_to_live(TTL).clock(ManualClock::new()).build();
+    (1..=many).for_each(|n| drop(map.insert(n, n)));
+    Arc::new(map)
+}
+
+fn keys(events: &Events<u8, u8>) -> Vec<u8> {
+    let mut keys: Vec<u8> = events.try_iter().map(|event| event.key).collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn stream_is_there_for_all_who_see_it() {
+    check("map: events/remove, remove", Some(3), || {
+        let map = map_of(2);
+        let theirs = Arc::clone(&map);
+        let other = thread::spawn(move || theirs.events(2));
+        map.remove(&1);
+        let events = other.join().unwrap();
+        map.remove(&2);
+        let found = keys(&events);
+        assert!(found == [2] || found == [1, 2], "{found:?}");
+    });
+}
+
+#[test]
+fn two_streams_made_at_once_are_both_told() {
+    check("map: events/events, remove", Some(3), || {
+        let map = map_of(1);
+        let theirs = Arc::clone(&map);
+        let other = thread::spawn(move || theirs.events(1));
+        let mine = map.events(1);
+        let theirs = other.join().unwrap();
+        map.remove(&1);
+        assert_eq!((keys(&mine), keys(&theirs)), (vec![1], vec![1]));
+    });
+}
+
+#[test]
+fn list_of_streams_is_freed_after_its_last_reader() {
+    check("map: leave, remove/remove", Some(2), || {
+        let map = map_of(2);
+        let (left, kept) = (map.events(2), map.events(2));
+        let theirs = Arc::clone(&map);
+        let other = thread::spawn(move || {
+            drop(left);
+            theirs.remove(&1);
+        });
+        map.remove(&2);
+        other.join().unwrap();
+        assert_eq!(keys(&kept), [1, 2]);
+    });
+}
+
+#[test]
+fn consumer_gets_all_of_a_map_that_is_dropped() {
+    check("map: remove, drop/receive all", Some(3), || {
+        let map = map_of(2);
+        let events = map.events(2);
+        let consumer = thread::spawn(move || {
+            let mut keys: Vec<u8> = events.iter().map(|event| event.key).collect();
+            keys.sort();
+            keys
+        });
+        map.remove(&1);
+        drop(map);
+        assert_eq!(consumer.join().unwrap(), [1, 2]);
     });
 }
