@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::RandomState;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -293,6 +295,13 @@ fn clone_that_panics_is_counted_and_hurts_nobody() {
     }
     let all: Vec<_> = events.iter().map(|event| *event.value).collect();
     assert_eq!(all, [0, 2, 4, 6, 8, 11]);
+}
+
+#[test]
+fn maps_and_streams_may_be_used_after_a_panic() {
+    fn assert_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
+    assert_unwind_safe::<TtlMap<u64, u64>>();
+    assert_unwind_safe::<Events<u64, Cell<u64>>>();
 }
 
 #[test]

@@ -40,10 +40,12 @@ impl Woken {
     }
 }
 
+type Poller<'e, T> = dyn FnMut(&mut Context<'_>) -> Poll<T> + 'e;
+
 /// A task of one future, or stream, and how often it was woken.
 struct Task<'e, T> {
     woken: Arc<Woken>,
-    poll: Box<dyn FnMut(&mut Context<'_>) -> Poll<T> + 'e>,
+    poll: Box<Poller<'e, T>>,
 }
 
 impl<T> Task<'_, T> {

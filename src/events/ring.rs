@@ -10,6 +10,7 @@
 //! `2l + 2` free for the next lap. All zeroes are an empty queue, so that a large one costs nothing until it is filled.
 
 use std::cmp::Ordering::{Equal, Greater, Less};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crossbeam_utils::CachePadded;
 
@@ -45,6 +46,10 @@ unsafe impl<T> Zeroable for Slot<T> {}
 unsafe impl<T: Send> Send for Ring<T> {}
 // SAFETY: a shared ring hands each value to one thread; none is shared. The stamps order the accesses (E1, E2).
 unsafe impl<T: Send> Sync for Ring<T> {}
+
+// A value is put in and taken out as a whole, and no code of its own runs meanwhile.
+impl<T> UnwindSafe for Ring<T> {}
+impl<T> RefUnwindSafe for Ring<T> {}
 
 impl<T> Ring<T> {
     /// A queue for as many values, or for half, a quarter and so on, where memory for more can't be had.

@@ -67,6 +67,7 @@ impl<K, V> Leaving<K, V> {
     pub(super) fn listeners(&self) -> &Listeners<K, V> {
         &self.listeners
     }
+
     pub(super) fn streams(&self) -> &Streams<K, V> {
         &self.streams
     }
