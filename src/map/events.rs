@@ -53,7 +53,7 @@ impl<K: Clone, V: Clone, S> TtlMap<K, V, S> {
     ///   that goes quiet that is the business of a [`Reaper`](crate::Reaper) or of [`purge_expired`](TtlMap::purge_expired).
     /// - **Nobody waits for a consumer.** There is room for `capacity` events. An event that finds none is dropped and counted
     ///   ([`lost`](Events::lost)), as is one whose `Clone` panics, and the verb goes on. Sending takes no lock, and wakes one
-    ///   consumer at most.
+    ///   consumer at most. That goes for the drop of the map, too: what finds no room then is lost.
     /// - **Order.** What one thread unlinks comes in that order. Between threads there is none, also not for one key.
     /// - **The end.** The drop of the map sends what is left in it, and then ends the stream: its consumers get all that was sent
     ///   to the last event, and are told of the end after that.
@@ -61,16 +61,18 @@ impl<K: Clone, V: Clone, S> TtlMap<K, V, S> {
     ///   nothing for it any more, and forgets it with the next event.
     ///
     /// A capacity of zero is taken for one. Where memory for so many can't be had, there is room for fewer
-    /// ([`capacity`](Events::capacity)). The queue is filled in thread by thread: one that is stopped by the system while it puts an event in
-    /// holds back those behind it, until it goes on; the other way round one that is stopped while it takes an event out makes the queue
-    /// look full.
+    /// ([`capacity`](Events::capacity)).
+    ///
+    /// No thread that is stopped, anywhere, keeps a write waiting. One that is stopped while it puts an event in, or wakes a
+    /// consumer for it, holds back that event, those behind it and that consumer until it goes on; one that is stopped while it
+    /// takes an event out makes the queue look full.
     ///
     /// `Clone` runs in the midst of the map's own work, in whatever thread unlinks an entry: it had best not use the map.
     ///
     /// # Complexity
     ///
-    /// Each entry that leaves costs each stream a clone of key and value, and a few atomic operations. A map without streams pays a
-    /// branch for it, and nothing on reads.
+    /// Each entry that leaves costs each stream a clone of key and value, and a few atomic operations, and a look at one word more for every 64
+    /// consumers that wait. A map without streams pays a branch for it, and nothing on reads.
     ///
     /// ```
     /// use ttlwheel::RemovalCause;
