@@ -99,7 +99,7 @@ fn event_wakes_the_one_who_sleeps() {
 
 #[test]
 fn two_events_wake_two_who_sleep() {
-    on_stream("send, send/recv/recv", Some(3), 2, |(channel, receiver), census| {
+    on_stream("send, send/recv/recv", Some(2), 2, |(channel, receiver), census| {
         let sleepers = [recv_one(&receiver), recv_one(&receiver)];
         send(&channel, census, 1);
         send(&channel, census, 2);
@@ -151,6 +151,19 @@ fn event_behind_one_that_another_took_is_not_slept_through() {
     });
 }
 
+/// Who was woken, and finds that another took the event, sleeps again, and is to be woken again.
+#[test]
+fn event_after_one_that_another_took_wakes_who_sleeps() {
+    on_stream("send, take, send/recv", Some(4), 2, |(channel, receiver), census| {
+        let sleeper = recv_one(&receiver);
+        send(&channel, census, 1);
+        if receiver.try_recv().is_ok() {
+            send(&channel, census, 2);
+        }
+        sleeper.join().unwrap();
+    });
+}
+
 /// One waits as a future does, and is dropped, whether it was woken or not. The other is not to sleep for that.
 #[test]
 fn future_that_is_dropped_passes_on_what_it_was_woken_for() {
@@ -173,7 +186,7 @@ fn future_that_is_dropped_passes_on_what_it_was_woken_for() {
 /// A future that takes an event while another is there wakes the other who sleeps.
 #[test]
 fn future_that_took_one_event_leaves_the_other_to_who_sleeps() {
-    on_stream("send, send/poll/recv", Some(3), 2, |(channel, receiver), census| {
+    on_stream("send, send/poll/recv", Some(2), 2, |(channel, receiver), census| {
         let sleeper = recv_one(&receiver);
         let mut other = receiver.clone();
         let polled = thread::spawn(move || {
