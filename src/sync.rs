@@ -363,6 +363,27 @@ pub(crate) fn thread_number() -> usize {
     0
 }
 
+/// How many shards keep the threads of this machine apart: a power of two.
+#[cfg(not(ttl_loom))]
+pub(crate) fn shard_count() -> usize {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: the same number, whoever finds it out.
+    match COUNT.load(Ordering::Relaxed) {
+        0 => {
+            let threads = std::thread::available_parallelism().map_or(8, usize::from);
+            let count = (2 * threads).next_power_of_two().min(64);
+            COUNT.store(count, Ordering::Relaxed);
+            count
+        }
+        count => count,
+    }
+}
+
+#[cfg(ttl_loom)]
+pub(crate) fn shard_count() -> usize {
+    1
+}
+
 /// A cell of each thread's own: `own!(NAME: Type = value)`. There is nothing to drop, so it is there to a thread's very end.
 macro_rules! own {
     ($name:ident: $type:ty = $value:expr) => {

@@ -23,7 +23,7 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, thread_number};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, shard_count, thread_number};
 use batch::Bag;
 pub(crate) use batch::Retired;
 pub(crate) use pin::{Grace, Guard, Scan, pin};
@@ -226,7 +226,7 @@ impl Garbage {
 
     #[cold]
     fn make_shards(&self) -> &[CachePadded<Shard>] {
-        let new = Box::into_raw(Box::new((0..wanted_shards()).map(|_| CachePadded::default()).collect::<Box<_>>()));
+        let new = Box::into_raw(Box::new((0..shard_count()).map(|_| CachePadded::default()).collect::<Box<_>>()));
         // Release: publishes the shards (O8). Acquire: those of another, if they came first.
         match self.shards.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: published just now, freed by `drain` only.
@@ -338,25 +338,4 @@ impl Drop for Taken<'_> {
         // Release: what was done to the bag (O10).
         self.shard.bag.store(self.bag, Ordering::Release);
     }
-}
-
-#[cfg(not(ttl_loom))]
-fn wanted_shards() -> usize {
-    use std::sync::atomic::AtomicUsize;
-    static WANTED: AtomicUsize = AtomicUsize::new(0);
-    // Relaxed: the same number, whoever finds it out.
-    match WANTED.load(Ordering::Relaxed) {
-        0 => {
-            let threads = std::thread::available_parallelism().map_or(8, usize::from);
-            let wanted = (2 * threads).next_power_of_two().min(64);
-            WANTED.store(wanted, Ordering::Relaxed);
-            wanted
-        }
-        wanted => wanted,
-    }
-}
-
-#[cfg(ttl_loom)]
-fn wanted_shards() -> usize {
-    1
 }
