@@ -55,13 +55,13 @@ mod unwind;
 mod wheel;
 
 pub use clock::{Clock, Deadline, ManualClock, TickedClock};
-#[cfg(any(test, feature = "stats"))]
-pub use map::UpkeepStats;
 pub use map::{
     AfterRead, Builder, Computed, Condition, Drain, Events, Expiry, Inserted, Iter, MapEntry, NotInserted,
     OccupiedEntry, Operation, Pinned, PinnedDrain, PinnedIter, Purged, Ref, Removal, RemovalCause, RemovalInfo,
     Retimed, TtlMap, VacantEntry,
 };
+#[cfg(any(test, feature = "stats"))]
+pub use map::{Census, Stats, UpkeepStats};
 #[cfg(feature = "serde")]
 pub use map::{LoadError, Snapshot};
 pub use reaper::{Reaper, ReaperBuilder, ReaperReport};

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::flight::{Boarding, End, Flight, Lead, Stage, Whose};
-use super::{Pinned, Ref, TtlMap};
+use super::{Miss, Pinned, Ref, TtlMap};
 use crate::clock::{EXPIRED, saturating_nanos};
 use crate::sync::Arc;
 use crate::table::Glance;
@@ -163,10 +163,16 @@ where
     pub(super) fn arrive(&self, key: K, patience: Patience) -> Result<Ref<'_, K, V>, Caller<'_, K, V, S>> {
         let hash = self.hash(&key);
         self.table.prefetch_unpinned(hash);
+        // The look that counts, as a hit or a miss: those to come are of a load that has missed.
         match self.look(&key, hash, patience) {
-            Look::Live(found) => Ok(found),
-            Look::Stale(_) | Look::Absent => Err(Caller { map: self, hash, key: Some(key), patience, may_wait: true }),
+            Look::Live(found) => {
+                self.counters.hit();
+                return Ok(found);
+            }
+            Look::Stale(_) => self.counters.missed(Miss::EXPIRED),
+            Look::Absent(miss) => self.counters.missed(miss),
         }
+        Err(Caller { map: self, hash, key: Some(key), patience, may_wait: true })
     }
 
     /// What is there of a key: as every read sees it, unless something lapsed is wanted. Then nothing is done to that.
@@ -176,9 +182,9 @@ where
         if patience.grace.is_some() {
             return self.look_closely(key, hash, patience, pinned);
         }
-        match pinned.read_hashed(key, hash).map(NonNull::from) {
-            Some(entry) => Look::Live(pinned.into_ref(entry)),
-            None => Look::Absent,
+        match self.read_uncounted(key, hash, &pinned.now, &pinned.guard).map(NonNull::from) {
+            Ok(entry) => Look::Live(pinned.into_ref(entry)),
+            Err(miss) => Look::Absent(miss),
         }
     }
 
@@ -192,12 +198,14 @@ where
                     return Look::Live(pinned.into_ref(entry));
                 }
             }
-            Glance::Absent => return Look::Absent,
+            Glance::Absent => return Look::Absent(Miss::ABSENT),
             Glance::Unclear => {}
         }
         // The time before the look: what has lapsed by then and is found after it had no successor in between.
         let now = pinned.now.exactly().floor;
-        let Some(found) = self.table.find(hash, |entry| *key == entry.key, &pinned.guard) else { return Look::Absent };
+        let Some(found) = self.table.find(hash, |entry| *key == entry.key, &pinned.guard) else {
+            return Look::Absent(Miss::ABSENT);
+        };
         let stamp = found.entry().stamp();
         let entry = NonNull::from(found.entry());
         if now < stamp.deadline() {
@@ -206,7 +214,7 @@ where
         } else if patience.bears(stamp.last(), now) {
             Look::Stale(pinned.into_ref(entry))
         } else {
-            Look::Absent
+            Look::Absent(Miss::EXPIRED)
         }
     }
 
@@ -220,7 +228,7 @@ where
 enum Look<'m, K, V> {
     Live(Ref<'m, K, V>),
     Stale(Ref<'m, K, V>),
-    Absent,
+    Absent(Miss),
 }
 
 /// How long after its end a value will do, for somebody else computes a new one.
@@ -294,7 +302,7 @@ where
         }
         let look = |key: &K| match map.look(key, hash, patience) {
             Look::Live(found) => Some(found),
-            Look::Stale(_) | Look::Absent => None,
+            Look::Stale(_) | Look::Absent(_) => None,
         };
         // Listeners are told when the list's lock is let go; he may lead by then, so what they load never waits.
         let board = || map.pin_then_tell(|| map.flights.board(hash, key, look));
@@ -306,7 +314,7 @@ where
         // Under way since the first look, it may have ended already.
         match map.look(&key, hash, patience) {
             Look::Live(found) | Look::Stale(found) => return Next::Return(found),
-            Look::Absent => {}
+            Look::Absent(_) => {}
         }
         if self.may_wait && !Stage::Computing.is_under_way() {
             self.key = Some(key);

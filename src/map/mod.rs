@@ -25,6 +25,8 @@ mod remind;
 mod slide;
 #[cfg(feature = "serde")]
 mod snapshot;
+#[cfg(any(test, feature = "stats"))]
+mod stats;
 mod streams;
 mod sweep;
 mod unpublished;
@@ -39,8 +41,6 @@ use std::time::Duration;
 use equivalent::Equivalent;
 
 pub use builder::Builder;
-#[cfg(any(test, feature = "stats"))]
-pub use counters::UpkeepStats;
 pub use events::{Events, Removal};
 pub use expiry::{AfterRead, Expiry};
 pub use inserted::Inserted;
@@ -51,6 +51,8 @@ pub use pinned::{Pinned, Ref};
 pub use purge::Purged;
 #[cfg(feature = "serde")]
 pub use snapshot::{LoadError, Snapshot};
+#[cfg(any(test, feature = "stats"))]
+pub use stats::{Census, Stats, UpkeepStats};
 pub use verbs::{
     Computed, Condition, Drain, MapEntry, NotInserted, OccupiedEntry, Operation, PinnedDrain, Retimed, VacantEntry,
 };
@@ -62,7 +64,7 @@ use crate::reaper::Alarm;
 use crate::sync::RandomState;
 use crate::table::{Glance, Table};
 use crate::wheel::{Wheel, tick_at};
-use counters::Counters;
+use counters::{Counters, Miss};
 use expiry::{Jitter, Policy};
 use flight::Flights;
 use leaving::Leaving;
@@ -111,6 +113,9 @@ pub struct TtlMap<K, V, S = RandomState> {
     _entries: PhantomData<Entry<K, V>>,
 }
 
+/// An entry that was found, with the open stamp by which it was judged live.
+type Live<'g, K, V> = (&'g Entry<K, V>, Stamp);
+
 // SAFETY: the map owns its keys and values; sending it sends them.
 unsafe impl<K: Send, V: Send, S: Send> Send for TtlMap<K, V, S> {}
 // SAFETY: through a shared map keys and values are shared (get), and sent: what one thread inserted another may drop.
@@ -129,7 +134,7 @@ where
     /// The story of get: find, judge. Returns the entry with the open stamp by which it was judged
     /// live.
     #[inline]
-    fn find_live<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<(&'g Entry<K, V>, Stamp)>
+    fn find_live<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Result<Live<'g, K, V>, Miss>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -138,13 +143,7 @@ where
 
     /// The same, with the key's hash at hand.
     #[inline]
-    fn find_hashed<'g, Q>(
-        &self,
-        key: &Q,
-        hash: u64,
-        now: &Now<'_>,
-        guard: &'g Guard,
-    ) -> Option<(&'g Entry<K, V>, Stamp)>
+    fn find_hashed<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Result<Live<'g, K, V>, Miss>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -152,10 +151,10 @@ where
             Glance::Found(found) => {
                 let stamp = found.stamp();
                 if now.is_surely_live(stamp) {
-                    return Some((found, stamp));
+                    return Ok((found, stamp));
                 }
             }
-            Glance::Absent => return None,
+            Glance::Absent => return Err(Miss::ABSENT),
             Glance::Unclear => {}
         }
         self.find_slowly(key, hash, now, guard)
@@ -164,18 +163,12 @@ where
     /// The same, wherever the entry stands and whatever its deadline.
     #[cold]
     #[inline(never)]
-    fn find_slowly<'g, Q>(
-        &self,
-        key: &Q,
-        hash: u64,
-        now: &Now<'_>,
-        guard: &'g Guard,
-    ) -> Option<(&'g Entry<K, V>, Stamp)>
+    fn find_slowly<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Result<Live<'g, K, V>, Miss>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let found = self.table.find(hash, |entry| key.equivalent(&entry.key), guard)?.entry();
-        self.find_near(hash, found, |entry| key.equivalent(&entry.key), now, guard)
+        let found = self.table.find(hash, |entry| key.equivalent(&entry.key), guard).ok_or(Miss::ABSENT)?;
+        self.find_near(hash, found.entry(), |entry| key.equivalent(&entry.key), now, guard)
     }
 
     /// The rest of the story for an entry that has lapsed, or is about to. What has lapsed leaves: a write that had judged
@@ -188,20 +181,20 @@ where
         mut is: impl FnMut(&Entry<K, V>) -> bool,
         now: &Now<'_>,
         guard: &'g Guard,
-    ) -> Option<(&'g Entry<K, V>, Stamp)> {
+    ) -> Result<Live<'g, K, V>, Miss> {
         let upkeep = Upkeep { map: self, guard };
         loop {
             if let Some(deadline) = judge(found, now) {
-                return Some((found, Stamp::open(deadline)));
+                return Ok((found, Stamp::open(deadline)));
             }
             // The clock may have been read after the find: another value may stand there since, and it is live.
-            let there = self.table.find_mut(hash, &mut is, &upkeep, guard)?;
+            let there = self.table.find_mut(hash, &mut is, &upkeep, guard).ok_or(Miss::EXPIRED)?;
             if !std::ptr::eq(there.entry(), found) {
                 found = there.entry();
             } else if there.unlink() {
                 // SAFETY: unlinked by this very call.
                 unsafe { self.retire(there.as_ptr(), RemovalCause::Expired, guard) };
-                return None;
+                return Err(Miss::EXPIRED);
             }
         }
     }
@@ -243,6 +236,7 @@ where
             let is = |entry: &Entry<K, V>| entry.key == new.entry().key;
             let Some(old) = self.table.insert(hash, new.as_ptr(), is, &upkeep, guard) else {
                 new.publish();
+                self.counters.inserted();
                 upkeep.remind(hash, stamp.deadline(), tick);
                 upkeep.pay(now);
                 return Inserted::New;
@@ -251,6 +245,7 @@ where
             let deadline_over = self.reterm(new.entry(), lifetime, live, reading, hash);
             if old.replace(new.as_ptr()) {
                 new.publish();
+                self.counters.inserted();
                 upkeep.remind(hash, deadline_over, tick);
                 break (old, live);
             }

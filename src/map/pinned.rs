@@ -59,7 +59,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.map.find_live(key, &self.now, &self.guard).map(|(entry, _)| entry)
+        self.map.find_live(key, &self.now, &self.guard).ok().map(|(entry, _)| entry)
     }
 
     #[inline]
@@ -67,7 +67,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.map.find_hashed(key, hash, &self.now, &self.guard).map(|(entry, _)| entry)
+        self.map.find_hashed(key, hash, &self.now, &self.guard).ok().map(|(entry, _)| entry)
     }
 
     /// As [`find`](Self::find), for a read that moves deadlines where there is an idle time.
@@ -312,7 +312,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let now = self.now.exactly();
-        match self.map.find_live(key, &self.now, &self.guard)?.1.deadline() {
+        match self.map.find_live(key, &self.now, &self.guard).ok()?.1.deadline() {
             NEVER => Some(Duration::MAX),
             deadline => Some(Duration::from_nanos(deadline.saturating_sub(now.floor))),
         }
@@ -333,7 +333,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let (_, stamp) = self.map.find_live(key, &self.now, &self.guard)?;
+        let (_, stamp) = self.map.find_live(key, &self.now, &self.guard).ok()?;
         Some(self.map.clock.deadline(stamp.deadline()))
     }
 

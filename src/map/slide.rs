@@ -12,7 +12,7 @@ use equivalent::Equivalent;
 use super::expiry::{AfterRead, Policy};
 use super::lifetime::remaining;
 use super::sweep::Upkeep;
-use super::{Now, Retimed, TtlMap};
+use super::{Miss, Now, Retimed, TtlMap};
 use crate::clock::{EXPIRED, NEVER, Reading, Stamp, saturating_nanos};
 use crate::entry::{Entry, Form};
 use crate::garbage::Guard;
@@ -25,7 +25,7 @@ where
     K: Hash + Eq,
     S: BuildHasher,
 {
-    /// The story of get where there may be an idle time.
+    /// The story of get where there may be an idle time, and a count of hits and misses.
     #[inline]
     pub(super) fn read_hashed<'g, Q>(
         &self,
@@ -37,9 +37,33 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        match self.read_uncounted(key, hash, now, guard) {
+            Ok(entry) => {
+                self.counters.hit();
+                Some(entry)
+            }
+            Err(miss) => {
+                self.counters.missed(miss);
+                None
+            }
+        }
+    }
+
+    /// The same for who counts himself.
+    #[inline]
+    pub(super) fn read_uncounted<'g, Q>(
+        &self,
+        key: &Q,
+        hash: u64,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Result<&'g Entry<K, V>, Miss>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
         let (entry, stamp) = self.find_hashed(key, hash, now, guard)?;
         self.after_read(entry, stamp, hash, now, guard);
-        Some(entry)
+        Ok(entry)
     }
 
     /// What a read does to the entry that it has found and judged live by this stamp.
@@ -110,7 +134,7 @@ where
         let hash = self.hash(key);
         loop {
             let reading = now.exactly();
-            let Some((entry, stamp)) = self.find_hashed(key, hash, now, guard) else { break Some(Retimed::Absent) };
+            let Ok((entry, stamp)) = self.find_hashed(key, hash, now, guard) else { break Some(Retimed::Absent) };
             let present = stamp.deadline();
             let ttl = policy.of_new(&entry.key, &entry.value, Some(remaining(present, reading)));
             let ttl = ttl.map(|ttl| self.jitter.shorten(ttl, hash, reading));

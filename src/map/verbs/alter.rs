@@ -61,6 +61,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
                         // SAFETY: an entry is freed only after all who were pinned when it was unlinked, as we are.
                         let published = unsafe { &*new.as_ptr() };
                         new.publish();
+                        self.counters.inserted();
                         upkeep.remind(hash, stamp.deadline(), tick);
                         match found {
                             Some(old) => {

@@ -156,7 +156,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         loop {
-            let Some((entry, stamp)) = self.find_hashed(key, hash, now, guard) else { return Ok(None) };
+            let Ok((entry, stamp)) = self.find_hashed(key, hash, now, guard) else { return Ok(None) };
             let present = stamp.deadline();
             change.check(present)?;
             if self.change(entry, (present, change.new), hash, now, guard) {

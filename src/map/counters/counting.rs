@@ -1,0 +1,99 @@
+//! Counters in shards, of which each thread has one more or less to itself: to count costs an addition on a cache line
+//! that nobody else writes.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crossbeam_utils::CachePadded;
+
+use crate::map::remind::Tally;
+use crate::sync::{Count, shard_count, thread_number};
+
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::map) enum Counter {
+    Hits,
+    MissesAbsent,
+    MissesExpired,
+    Inserts,
+    Filed,
+    Fired,
+    Stale,
+    Examined,
+    Retired,
+}
+
+const COUNTERS: usize = Counter::Retired as usize + 1;
+
+/// Why a read finds nothing.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::map) struct Miss(Counter);
+
+impl Miss {
+    pub(in crate::map) const ABSENT: Self = Miss(Counter::MissesAbsent);
+    pub(in crate::map) const EXPIRED: Self = Miss(Counter::MissesExpired);
+}
+
+pub(in crate::map) struct Counters {
+    /// A power of two of them.
+    shards: Box<[CachePadded<Shard>]>,
+}
+
+#[derive(Default)]
+struct Shard {
+    counts: [Count; COUNTERS],
+    /// The most that one sweep has looked at.
+    worst: Count,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters { shards: (0..shard_count()).map(|_| CachePadded::default()).collect() }
+    }
+}
+
+// Relaxed, all: statistics. Additions, not stores: threads may share a shard.
+impl Counters {
+    #[inline]
+    fn own(&self) -> &Shard {
+        &self.shards[thread_number() & (self.shards.len() - 1)]
+    }
+
+    #[inline]
+    fn add(&self, to: Counter, n: usize) {
+        self.own().counts[to as usize].fetch_add(n as u64, Relaxed);
+    }
+
+    #[inline]
+    pub(in crate::map) fn hit(&self) {
+        self.add(Counter::Hits, 1);
+    }
+
+    #[inline]
+    pub(in crate::map) fn missed(&self, miss: Miss) {
+        self.add(miss.0, 1);
+    }
+
+    pub(in crate::map) fn inserted(&self) {
+        self.add(Counter::Inserts, 1);
+    }
+
+    pub(in crate::map) fn filed(&self) {
+        self.add(Counter::Filed, 1);
+    }
+
+    pub(in crate::map) fn swept(&self, tally: Tally) {
+        self.add(Counter::Fired, tally.fired);
+        self.add(Counter::Stale, tally.stale);
+        self.add(Counter::Examined, tally.examined);
+        self.add(Counter::Retired, tally.retired);
+        self.own().worst.fetch_max(tally.looked_at() as u64, Relaxed);
+    }
+
+    pub(in crate::map) fn sum(&self, of: Counter) -> u64 {
+        self.shards.iter().map(|shard| shard.counts[of as usize].load(Relaxed)).fold(0, u64::wrapping_add)
+    }
+
+    pub(in crate::map) fn worst(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.worst.load(Relaxed)).max().unwrap_or(0)
+    }
+}

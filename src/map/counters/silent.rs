@@ -1,0 +1,25 @@
+//! Counters that count nothing: not an instruction is left of them.
+
+use crate::map::remind::Tally;
+
+/// Why a read finds nothing, which nobody asks.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::map) struct Miss(());
+
+impl Miss {
+    pub(in crate::map) const ABSENT: Self = Miss(());
+    pub(in crate::map) const EXPIRED: Self = Miss(());
+}
+
+#[derive(Default)]
+pub(in crate::map) struct Counters(());
+
+impl Counters {
+    #[inline]
+    pub(in crate::map) fn hit(&self) {}
+    #[inline]
+    pub(in crate::map) fn missed(&self, _: Miss) {}
+    pub(in crate::map) fn inserted(&self) {}
+    pub(in crate::map) fn filed(&self) {}
+    pub(in crate::map) fn swept(&self, _: Tally) {}
+}
