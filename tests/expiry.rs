@@ -311,6 +311,23 @@ fn no_jitter_is_a_bad_one() {
 }
 
 #[test]
+fn touched_value_gets_a_time_of_its_own_chance() {
+    let clock = ManualClock::new();
+    let fixed = TtlMap::<u64, u64>::builder().time_to_live(CREATED);
+    let by_policy = TtlMap::<u64, u64>::builder().expiry(|_: &u64, _: &u64| Some(CREATED));
+    for builder in [fixed, by_policy] {
+        let map: Map = builder.jitter(0.5).clock(&clock).build();
+        (0..100).for_each(|n| drop(map.insert_with_ttl(n, n, CREATED)));
+        (0..100).for_each(|n| assert!(map.touch(&n).is_changed()));
+        let mut ttls: Vec<_> = (0..100).filter_map(|n| map.ttl(&n)).collect();
+        ttls.sort();
+        ttls.dedup();
+        assert!(ttls.len() > 90, "{} different times", ttls.len());
+        assert!(ttls[0] >= CREATED / 2 && ttls[ttls.len() - 1] <= CREATED);
+    }
+}
+
+#[test]
 fn jitter_is_for_the_times_that_the_map_gives() {
     let clock = ManualClock::new();
     let map: Map = TtlMap::builder().time_to_idle(CREATED).jitter(1.0).clock(&clock).build();

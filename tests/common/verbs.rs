@@ -9,6 +9,8 @@ use ttlwheel::{Computed, Condition, Deadline, Inserted, Operation, Pinned, Retim
 pub trait Verbs {
     fn get(&self, key: u64) -> Option<u64>;
     fn get_key_value(&self, key: u64) -> Option<(u64, u64)>;
+    fn get_many(&self, keys: &[u64]) -> Vec<Option<u64>>;
+    fn peek(&self, key: u64) -> Option<u64>;
     fn contains_key(&self, key: u64) -> bool;
     fn insert(&self, key: u64, value: u64) -> Inserted<u64>;
     fn insert_with_ttl(&self, key: u64, value: u64, ttl: Duration) -> Inserted<u64>;
@@ -24,6 +26,7 @@ pub trait Verbs {
     fn touch(&self, key: u64) -> Retimed;
     /// The value that is there now, or as an error the one that is in the way.
     fn try_insert(&self, key: u64, value: u64) -> Result<u64, u64>;
+    fn try_insert_with_ttl(&self, key: u64, value: u64, ttl: Duration) -> Result<u64, u64>;
     /// What was replaced.
     fn replace(&self, key: u64, value: u64) -> Option<u64>;
     /// What was replaced, or as an error what is there.
@@ -40,8 +43,8 @@ pub trait Verbs {
     fn compute(&self, key: u64, operation: impl FnMut(Option<u64>) -> Operation<u64, u64>) -> Computed<u64, u64>;
     fn or_insert(&self, key: u64, value: u64) -> u64;
     fn retain(&self, keep: impl FnMut(u64) -> bool);
-    /// All pairs that drain hands out, sorted.
-    fn drained(&self) -> Vec<(u64, u64)>;
+    /// The pairs that drain hands out, at most so many, sorted.
+    fn drained(&self, most: usize) -> Vec<(u64, u64)>;
     /// All pairs, sorted.
     fn pairs(&self) -> Vec<(u64, u64)>;
     fn len(&self) -> usize;
@@ -74,6 +77,19 @@ macro_rules! common_verbs {
             self.get(&key).map(|value| *value)
         }
 
+        fn peek(&self, key: u64) -> Option<u64> {
+            self.peek(&key).map(|value| *value)
+        }
+
+        fn get_many(&self, keys: &[u64]) -> Vec<Option<u64>> {
+            let mut got = Vec::new();
+            self.get_many(keys, |key, value| {
+                assert_eq!(*key, keys[got.len()], "in the order of the keys");
+                got.push(value.copied());
+            });
+            got
+        }
+
         fn remove(&self, key: u64) -> Option<u64> {
             self.remove(&key).map(|value| *value)
         }
@@ -104,6 +120,13 @@ macro_rules! common_verbs {
 
         fn try_insert(&self, key: u64, value: u64) -> Result<u64, u64> {
             self.try_insert(key, value).map(|new| *new).map_err(|refused| {
+                assert_eq!((refused.key, refused.not_inserted), (key, value));
+                *refused.current
+            })
+        }
+
+        fn try_insert_with_ttl(&self, key: u64, value: u64, ttl: Duration) -> Result<u64, u64> {
+            self.try_insert_with_ttl(key, value, ttl).map(|new| *new).map_err(|refused| {
                 assert_eq!((refused.key, refused.not_inserted), (key, value));
                 *refused.current
             })
@@ -185,8 +208,8 @@ impl<S: BuildHasher> Verbs for TtlMap<u64, u64, S> {
         *self.pin().entry(key).or_insert(value)
     }
 
-    fn drained(&self) -> Vec<(u64, u64)> {
-        let mut pairs: Vec<_> = self.drain().map(|entry| (*entry.key(), *entry.value())).collect();
+    fn drained(&self, most: usize) -> Vec<(u64, u64)> {
+        let mut pairs: Vec<_> = self.drain().take(most).map(|entry| (*entry.key(), *entry.value())).collect();
         pairs.sort_unstable();
         pairs
     }
@@ -213,8 +236,8 @@ impl<S: BuildHasher> Verbs for Pinned<'_, u64, u64, S> {
         *self.entry(key).or_insert(value)
     }
 
-    fn drained(&self) -> Vec<(u64, u64)> {
-        let mut pairs: Vec<_> = self.drain().map(|(key, value)| (*key, *value)).collect();
+    fn drained(&self, most: usize) -> Vec<(u64, u64)> {
+        let mut pairs: Vec<_> = self.drain().take(most).map(|(key, value)| (*key, *value)).collect();
         pairs.sort_unstable();
         pairs
     }
