@@ -71,6 +71,15 @@ impl<K, V> Entry<K, V> {
         unsafe { (*entry.cast::<Bounded<K, V>>()).bound }
     }
 
+    /// The memory of an entry.
+    #[cfg(any(test, feature = "stats"))]
+    pub(crate) fn bytes(form: Form) -> usize {
+        match form {
+            Form::Plain => size_of::<Self>(),
+            Form::Bounded => size_of::<Bounded<K, V>>(),
+        }
+    }
+
     #[inline]
     pub(crate) fn stamp(&self) -> Stamp {
         // Relaxed: one word, and nothing is reached through it; its first value came with the entry (O1).

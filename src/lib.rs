@@ -61,7 +61,7 @@ pub use map::{
     Retimed, TtlMap, VacantEntry,
 };
 #[cfg(any(test, feature = "stats"))]
-pub use map::{Census, Stats, UpkeepStats};
+pub use map::{Census, Lag, Stats, UpkeepStats};
 #[cfg(feature = "serde")]
 pub use map::{LoadError, Snapshot};
 pub use reaper::{Reaper, ReaperBuilder, ReaperReport};

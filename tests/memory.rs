@@ -259,3 +259,29 @@ fn entries_pay_for_a_bound_only_where_reads_move_deadlines() {
     assert_eq!(bytes_of_entries(|| builder().time_to_idle(TTL)), (plain + 8 * 1_000, 0));
     assert_eq!(bytes_of_entries(|| builder().expiry(|_: &u64, _: &u64| Some(TTL))), (plain + 8 * 1_000, 0));
 }
+
+/// What the statistics say of a map's memory is what the allocator says, but for the statistics' own and small change.
+#[cfg(feature = "stats")]
+#[test]
+fn bytes_are_those_that_were_asked_for() {
+    let _serial = serial();
+    let assert_right = |map: &TtlMap<u64, u64>, before: i64, what: &str| {
+        let (told, out) = (map.stats().bytes as i64, bytes() - before);
+        assert!((told - out).abs() < out / 20 + 16 * KIB, "{what}: {told} bytes instead of {out}");
+    };
+    let idle = || TtlMap::<u64, u64>::builder().time_to_idle(TTL).clock(ttlwheel::ManualClock::new()).build();
+    for make in [|| manual_map(TTL, RandomState::new()).0, idle] {
+        let before = bytes();
+        let map = Box::new(make());
+        assert_right(&map, before, "empty");
+        (0..100_000).for_each(|key| drop(map.insert(key, key)));
+        assert_right(&map, before, "full");
+        (0..100_000).for_each(|key| drop(map.insert_with_ttl(key, key, TTL * (1 + key as u32 % 1_000))));
+        assert_right(&map, before, "with many reminders");
+        let pinned = map.pin();
+        (0..100_000).for_each(|key| drop(map.insert(key, key)));
+        assert!(map.stats().retired >= 100_000);
+        assert_right(&map, before, "replaced, and held by a reader");
+        drop(pinned);
+    }
+}

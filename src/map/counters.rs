@@ -2,6 +2,8 @@
 
 #[cfg(any(test, feature = "stats"))]
 mod counting;
+#[cfg(any(test, feature = "stats"))]
+mod lags;
 #[cfg(not(any(test, feature = "stats")))]
 mod silent;
 

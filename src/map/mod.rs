@@ -52,7 +52,7 @@ pub use purge::Purged;
 #[cfg(feature = "serde")]
 pub use snapshot::{LoadError, Snapshot};
 #[cfg(any(test, feature = "stats"))]
-pub use stats::{Census, Stats, UpkeepStats};
+pub use stats::{Census, Lag, Stats, UpkeepStats};
 pub use verbs::{
     Computed, Condition, Drain, MapEntry, NotInserted, OccupiedEntry, Operation, PinnedDrain, Retimed, VacantEntry,
 };

@@ -1,10 +1,12 @@
 //! The statistics: what was counted, and what is there.
 
 use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
 
 use super::counters::Counter;
 use super::iter::Entries;
 use super::{Now, TtlMap, judge};
+use crate::entry::Entry;
 use crate::garbage::pin;
 
 /// What a map has done since it was made, and what it holds now; see [`TtlMap::stats`].
@@ -23,12 +25,44 @@ pub struct Stats {
     pub misses: u64,
     /// Of the misses those that found a value which had expired and was still in the table.
     pub misses_expired: u64,
-    /// Values put into the map, over others or not.
+    /// Values put into the map: `replaced` of them over a live one, the others as new.
     pub inserts: u64,
-    /// What was unlinked and waits to be freed; see [`TtlMap::retired_len`].
+    /// Values that left because another took their place while they were live; this and the next two by
+    /// [`RemovalCause`](crate::RemovalCause).
+    pub replaced: u64,
+    /// Values that left because their time was over.
+    pub expired: u64,
+    /// Values that were removed while they were live.
+    pub explicit: u64,
+    /// Entries in the table, live or not: what was put and has not left.
+    pub stored: u64,
+    /// What was unlinked and waits to be freed: for readers that are pinned, or for the next writes; see
+    /// [`TtlMap::retired_len`].
     pub retired: u64,
-    /// What upkeep has done.
+    /// The map's memory, about: the table, the entries in it and those retired, and the reminders. Not counted are what keys
+    /// and values own elsewhere, the tails of keys with equal hashes, tables that were outgrown and wait for readers, and what
+    /// the allocator adds.
+    pub bytes: u64,
+    /// How late expired entries left.
+    pub lag: Lag,
+    /// What upkeep has done, and the reminders that there are.
     pub upkeep: UpkeepStats,
+}
+
+/// How long after its deadline an expired entry left the table: nobody reads it in between, but it takes memory; see
+/// [`TtlMap::stats`].
+///
+/// By the map's clock as reads ask it, which may lag by the system's timer tick. All are zero while nothing has expired.
+/// A value that was over when it was inserted is late from its deadline on, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lag {
+    /// Half of the entries left within this time. Never too short, and too long by less than an eighth.
+    pub p50: Duration,
+    /// 99 of 100 entries left within this time; as exact.
+    pub p99: Duration,
+    /// The longest time; exact.
+    pub max: Duration,
 }
 
 /// What is in a map at one instant; see [`TtlMap::census`].
@@ -114,17 +148,43 @@ impl<K, V, S> TtlMap<K, V, S> {
     /// assert_eq!(map.get_cloned("a"), None);
     /// let stats = map.stats();
     /// assert_eq!((stats.hits, stats.misses, stats.misses_expired), (1, 2, 1));
+    /// assert_eq!((stats.inserts, stats.expired, stats.stored), (1, 1, 0));
     /// ```
     pub fn stats(&self) -> Stats {
-        let misses_expired = self.counters.sum(Counter::MissesExpired);
+        let sum = |of| self.counters.sum(of);
+        let misses_expired = sum(Counter::MissesExpired);
+        // What has left before what came: an entry that does both meanwhile is not one less.
+        let [replaced, expired, explicit] = [Counter::Replaced, Counter::Expired, Counter::Explicit].map(sum);
+        let inserts = sum(Counter::Inserts);
+        let stored = inserts.saturating_sub(replaced + expired + explicit);
+        let retired = self.garbage.len() as u64;
         Stats {
-            hits: self.counters.sum(Counter::Hits),
-            misses: self.counters.sum(Counter::MissesAbsent) + misses_expired,
+            hits: sum(Counter::Hits),
+            misses: sum(Counter::MissesAbsent) + misses_expired,
             misses_expired,
-            inserts: self.counters.sum(Counter::Inserts),
-            retired: self.garbage.len() as u64,
+            inserts,
+            replaced,
+            expired,
+            explicit,
+            stored,
+            retired,
+            bytes: self.bytes(stored, retired),
+            lag: self.lag(),
             upkeep: self.upkeep_stats(),
         }
+    }
+
+    /// The memory of the map with so many entries, and so many that wait to be freed, of which there is a list.
+    fn bytes(&self, stored: u64, retired: u64) -> u64 {
+        let apart = size_of::<Self>() + self.table.bytes(&pin()) + self.wheel.bytes();
+        let entry = Entry::<K, V>::bytes(self.form) as u64;
+        apart as u64 + stored * entry + retired * (entry + size_of::<usize>() as u64)
+    }
+
+    fn lag(&self) -> Lag {
+        let lags = self.counters.lags();
+        let [p50, p99] = lags.percentiles([50, 99]).map(Duration::from_nanos);
+        Lag { p50, p99, max: Duration::from_nanos(lags.max()) }
     }
 
     /// What the map's upkeep has done so far, about: other threads may be at it.

@@ -182,9 +182,10 @@ impl<K, V, S> TtlMap<K, V, S> {
         self.note_retired(is_first, guard);
     }
 
-    /// Tells those who want to know of an entry that was unlinked.
+    /// Counts an entry that was unlinked, and tells those who want to know of it.
     #[inline]
     fn tell(&self, entry: &Entry<K, V>, cause: RemovalCause, guard: &Guard) {
+        self.counters.left(entry, cause, &self.clock);
         self.retire_list(self.leaving.leaves(entry, cause, &self.clock), guard);
     }
 

@@ -61,6 +61,12 @@ impl<E> Array<E> {
         self.mask + 1
     }
 
+    /// The memory of the bins, and of the lines that were handed out.
+    #[cfg(any(test, feature = "stats"))]
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.len() * size_of::<Bin<E>>() + self.arena.bytes()
+    }
+
     pub(super) fn first_bin(&self) -> *mut Bin<E> {
         self.bins.as_ptr()
     }
@@ -193,13 +199,24 @@ impl<E> Arena<E> {
         }
     }
 
+    /// Lines in a chunk.
+    fn len_of(&self, chunk: usize) -> usize {
+        self.first << chunk.saturating_sub(1)
+    }
+
+    #[cfg(any(test, feature = "stats"))]
+    fn bytes(&self) -> usize {
+        // Relaxed: a statistic.
+        let is_there = |chunk: &usize| !self.chunks[*chunk].load(Ordering::Relaxed).is_null();
+        (0..CHUNKS).filter(is_there).map(|chunk| self.len_of(chunk) * size_of::<Line<E>>()).sum()
+    }
+
     fn ensure(&self, chunk: usize) -> Option<()> {
         // Acquire: as in `line` (O3).
         if !self.chunks[chunk].load(Ordering::Acquire).is_null() {
             return Some(());
         }
-        let len = self.first << chunk.saturating_sub(1);
-        let lines = Box::into_raw(Box::new(Lines::new(len)?));
+        let lines = Box::into_raw(Box::new(Lines::new(self.len_of(chunk))?));
         // Release: publishes the zeroed lines (O3).
         let set = self.chunks[chunk].compare_exchange(ptr::null_mut(), lines, Ordering::AcqRel, Ordering::Relaxed);
         if set.is_err() {

@@ -289,6 +289,13 @@ impl<E> Table<E> {
         array.next().unwrap_or(array).len() * LOAD
     }
 
+    /// The memory of bins and their lines, without the tails of equal hashes.
+    #[cfg(any(test, feature = "stats"))]
+    pub(crate) fn bytes(&self, guard: &Guard) -> usize {
+        let array = self.current(guard);
+        array.bytes() + array.next().map_or(0, Array::bytes)
+    }
+
     /// A walk over all bins, of the array that is current now.
     pub(crate) fn bins<'g>(&self, guard: &'g Guard) -> Bins<'g, E> {
         Bins { array: self.current(guard), index: 0 }

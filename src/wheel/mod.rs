@@ -233,6 +233,12 @@ impl Wheel {
         self.count.len.load(Ordering::Relaxed)
     }
 
+    /// The memory of reminders and slots.
+    #[cfg(any(test, feature = "stats"))]
+    pub(crate) fn bytes(&self) -> usize {
+        self.len() * size_of::<Ticket>() + self.levels().map(|(_, level)| level.bytes()).sum::<usize>()
+    }
+
     /// Starts to go through all slots, from the front: superseded reminders are dropped.
     #[cold]
     pub(crate) fn scrub(&self) {

@@ -221,6 +221,12 @@ impl Level {
         Level { swept: AtomicU64::new(swept), groups: std::array::from_fn(|_| AtomicPtr::default()) }
     }
 
+    /// The memory of the slots.
+    #[cfg(any(test, feature = "stats"))]
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.groups.iter().filter_map(existing).count() * size_of::<Group>()
+    }
+
     /// The first position that may have tickets, among those not swept up to `to`.
     pub(super) fn first_unswept(&self, to: u64) -> Option<u64> {
         // Relaxed: nothing is read on the word of `swept`.

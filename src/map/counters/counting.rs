@@ -5,6 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crossbeam_utils::CachePadded;
 
+use super::lags::Lags;
+use crate::clock::{Clock, EXPIRED};
+use crate::entry::Entry;
+use crate::map::RemovalCause;
 use crate::map::remind::Tally;
 use crate::sync::{Count, shard_count, thread_number};
 
@@ -15,6 +19,9 @@ pub(in crate::map) enum Counter {
     MissesAbsent,
     MissesExpired,
     Inserts,
+    Replaced,
+    Expired,
+    Explicit,
     Filed,
     Fired,
     Stale,
@@ -36,6 +43,8 @@ impl Miss {
 pub(in crate::map) struct Counters {
     /// A power of two of them.
     shards: Box<[CachePadded<Shard>]>,
+    /// One for all: expirations are fewer than reads, and their lags differ.
+    lags: Lags,
 }
 
 #[derive(Default)]
@@ -47,7 +56,7 @@ struct Shard {
 
 impl Default for Counters {
     fn default() -> Self {
-        Counters { shards: (0..shard_count()).map(|_| CachePadded::default()).collect() }
+        Counters { shards: (0..shard_count()).map(|_| CachePadded::default()).collect(), lags: Lags::default() }
     }
 }
 
@@ -77,6 +86,21 @@ impl Counters {
         self.add(Counter::Inserts, 1);
     }
 
+    pub(in crate::map) fn left<K, V>(&self, entry: &Entry<K, V>, cause: RemovalCause, clock: &Clock) {
+        let counter = match cause {
+            RemovalCause::Expired => Counter::Expired,
+            RemovalCause::Replaced => Counter::Replaced,
+            // No map does the latter yet.
+            RemovalCause::Explicit | RemovalCause::Size => Counter::Explicit,
+        };
+        self.add(counter, 1);
+        let deadline = entry.stamp().last();
+        // Of what was over before the clock's start nobody knows for how long. Models are spared one more reading.
+        if cause == RemovalCause::Expired && deadline != EXPIRED && cfg!(not(ttl_loom)) {
+            self.lags.record(clock.read().floor.saturating_sub(deadline));
+        }
+    }
+
     pub(in crate::map) fn filed(&self) {
         self.add(Counter::Filed, 1);
     }
@@ -91,6 +115,10 @@ impl Counters {
 
     pub(in crate::map) fn sum(&self, of: Counter) -> u64 {
         self.shards.iter().map(|shard| shard.counts[of as usize].load(Relaxed)).fold(0, u64::wrapping_add)
+    }
+
+    pub(in crate::map) fn lags(&self) -> &Lags {
+        &self.lags
     }
 
     pub(in crate::map) fn worst(&self) -> u64 {

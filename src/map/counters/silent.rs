@@ -1,5 +1,8 @@
 //! Counters that count nothing: not an instruction is left of them.
 
+use crate::clock::Clock;
+use crate::entry::Entry;
+use crate::map::RemovalCause;
 use crate::map::remind::Tally;
 
 /// Why a read finds nothing, which nobody asks.
@@ -20,6 +23,8 @@ impl Counters {
     #[inline]
     pub(in crate::map) fn missed(&self, _: Miss) {}
     pub(in crate::map) fn inserted(&self) {}
+    #[inline]
+    pub(in crate::map) fn left<K, V>(&self, _: &Entry<K, V>, _: RemovalCause, _: &Clock) {}
     pub(in crate::map) fn filed(&self) {}
     pub(in crate::map) fn swept(&self, _: Tally) {}
 }
