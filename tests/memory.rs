@@ -267,14 +267,15 @@ fn bytes_are_those_that_were_asked_for() {
     let _serial = serial();
     let assert_right = |map: &TtlMap<u64, u64>, before: i64, what: &str| {
         let (told, out) = (map.stats().bytes as i64, bytes() - before);
-        assert!((told - out).abs() < out / 20 + 16 * KIB, "{what}: {told} bytes instead of {out}");
+        // What is small and does not grow: shards of counters and garbage.
+        assert!((told - out).abs() < out / 64 + 24 * KIB, "{what}: {told} bytes instead of {out}");
     };
     let idle = || TtlMap::<u64, u64>::builder().time_to_idle(TTL).clock(ttlwheel::ManualClock::new()).build();
     for make in [|| manual_map(TTL, RandomState::new()).0, idle] {
         let before = bytes();
         let map = Box::new(make());
         assert_right(&map, before, "empty");
-        (0..100_000).for_each(|key| drop(map.insert(key, key)));
+        (0..100_000).for_each(|key| drop(map.insert_forever(key, key)));
         assert_right(&map, before, "full");
         (0..100_000).for_each(|key| drop(map.insert_with_ttl(key, key, TTL * (1 + key as u32 % 1_000))));
         assert_right(&map, before, "with many reminders");

@@ -20,6 +20,8 @@ mod load;
 mod load_async;
 mod now;
 mod pinned;
+#[cfg(feature = "metrics")]
+mod publish;
 mod purge;
 mod remind;
 mod slide;

@@ -59,9 +59,10 @@ impl Expiry<u64, u64> for ByValue {
     }
 
     fn after_update(&self, _: &u64, value: &u64, remaining: Option<Duration>) -> Option<Duration> {
-        match value % 3 {
+        match value % 4 {
             0 => remaining,
             1 => Some(TTL),
+            2 => Some(Duration::ZERO),
             _ => None,
         }
     }
