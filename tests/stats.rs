@@ -3,6 +3,7 @@
 mod common;
 
 use std::hash::RandomState;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use common::{Rng, manual_map, purge_all, race, scaled};
@@ -66,6 +67,11 @@ fn a_batch_counts_each_of_its_keys() {
     (0..100).for_each(|key| drop(map.insert(key, key)));
     let keys: Vec<u64> = (0..150).collect();
     assert_eq!(reads(&map, || map.get_many(&keys, |_, _| ())), (100, 50, 0));
+    let panics_at = |last: u64| {
+        let batch = || map.get_many(&keys, |key, _| assert_ne!(*key, last));
+        catch_unwind(AssertUnwindSafe(batch)).expect_err("it panics")
+    };
+    assert_eq!(reads(&map, || drop(panics_at(40))), (41, 0, 0), "those that were read");
 }
 
 #[test]

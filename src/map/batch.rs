@@ -38,8 +38,9 @@ where
             }
             let found = || batch.iter().map_while(|place| *place);
             found().for_each(|(_, hash)| self.table.prefetch_entry(hash, guard));
+            let mut reads = self.counters.reads();
             for (key, hash) in found() {
-                each(key, self.read_hashed(key, hash, now, guard).map(|entry| &entry.value));
+                each(key, reads.read(self.read_uncounted(key, hash, now, guard)).map(|entry| &entry.value));
             }
             if batch[AT_ONCE - 1].is_none() {
                 return;

@@ -37,16 +37,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        match self.read_uncounted(key, hash, now, guard) {
-            Ok(entry) => {
-                self.counters.hit();
-                Some(entry)
-            }
-            Err(miss) => {
-                self.counters.missed(miss);
-                None
-            }
-        }
+        self.counters.read(self.read_uncounted(key, hash, now, guard))
     }
 
     /// The same for who counts himself.

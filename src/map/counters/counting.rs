@@ -72,6 +72,21 @@ impl Counters {
         self.own().counts[to as usize].fetch_add(n as u64, Relaxed);
     }
 
+    /// Counts a read.
+    #[inline]
+    pub(in crate::map) fn read<T>(&self, found: Result<T, Miss>) -> Option<T> {
+        match &found {
+            Ok(_) => self.hit(),
+            Err(miss) => self.missed(*miss),
+        }
+        found.ok()
+    }
+
+    /// For a batch of reads.
+    pub(in crate::map) fn reads(&self) -> Reads<'_> {
+        Reads { counters: self, hits: 0, absent: 0, expired: 0 }
+    }
+
     #[inline]
     pub(in crate::map) fn hit(&self) {
         self.add(Counter::Hits, 1);
@@ -123,5 +138,33 @@ impl Counters {
 
     pub(in crate::map) fn worst(&self) -> u64 {
         self.shards.iter().map(|shard| shard.worst.load(Relaxed)).max().unwrap_or(0)
+    }
+}
+
+/// Reads of a batch, added up by themselves and to the counters at the end, be it that of a panic.
+pub(in crate::map) struct Reads<'c> {
+    counters: &'c Counters,
+    hits: usize,
+    absent: usize,
+    expired: usize,
+}
+
+impl Reads<'_> {
+    #[inline]
+    pub(in crate::map) fn read<T>(&mut self, found: Result<T, Miss>) -> Option<T> {
+        match &found {
+            Ok(_) => self.hits += 1,
+            Err(Miss(Counter::MissesExpired)) => self.expired += 1,
+            Err(_) => self.absent += 1,
+        }
+        found.ok()
+    }
+}
+
+impl Drop for Reads<'_> {
+    fn drop(&mut self) {
+        let counts =
+            [(Counter::Hits, self.hits), (Counter::MissesAbsent, self.absent), (Counter::MissesExpired, self.expired)];
+        counts.into_iter().filter(|(_, n)| *n > 0).for_each(|(counter, n)| self.counters.add(counter, n));
     }
 }

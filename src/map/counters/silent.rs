@@ -19,6 +19,14 @@ pub(in crate::map) struct Counters(());
 
 impl Counters {
     #[inline]
+    pub(in crate::map) fn read<T>(&self, found: Result<T, Miss>) -> Option<T> {
+        found.ok()
+    }
+    #[inline]
+    pub(in crate::map) fn reads(&self) -> Reads {
+        Reads(())
+    }
+    #[inline]
     pub(in crate::map) fn hit(&self) {}
     #[inline]
     pub(in crate::map) fn missed(&self, _: Miss) {}
@@ -27,4 +35,13 @@ impl Counters {
     pub(in crate::map) fn left<K, V>(&self, _: &Entry<K, V>, _: RemovalCause, _: &Clock) {}
     pub(in crate::map) fn filed(&self) {}
     pub(in crate::map) fn swept(&self, _: Tally) {}
+}
+
+pub(in crate::map) struct Reads(());
+
+impl Reads {
+    #[inline]
+    pub(in crate::map) fn read<T>(&mut self, found: Result<T, Miss>) -> Option<T> {
+        found.ok()
+    }
 }
