@@ -1,5 +1,6 @@
 //! What reads and walks say, held against the plain map.
 
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use ttlwheel::{Deadline, TtlMap};
@@ -65,9 +66,16 @@ pub fn check_all(handle: &impl Verbs, model: &Model, reading: Time) {
 }
 
 /// Every live key has the deadline that it should have, and nobody has read it. What has lapsed is left alone.
-pub fn check_deadlines<S: std::hash::BuildHasher>(map: &TtlMap<u64, u64, S>, model: &Model) {
+pub fn check_deadlines<S: BuildHasher>(map: &TtlMap<u64, u64, S>, model: &Model) {
     for (&key, life) in model.lives.iter().filter(|(_, life)| model.now < life.deadline) {
         let told: Option<Deadline> = map.deadline(&key);
         assert_eq!(told, Some(model.told(life.deadline)), "key {key}");
     }
+}
+
+/// Whatever came is there, or has left by one cause.
+#[cfg(feature = "stats")]
+pub fn check_balance<S: BuildHasher>(map: &TtlMap<u64, u64, S>) {
+    let stats = map.stats();
+    assert_eq!(stats.inserts, stats.replaced + stats.expired + stats.explicit + map.stored_len() as u64, "{stats:?}");
 }
