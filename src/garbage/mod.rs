@@ -64,20 +64,28 @@ struct Spilt {
 }
 
 /// What a step may free, to be freed when no bag is held.
-#[derive(Default)]
 pub(crate) struct Free {
-    things: [Option<Retired>; FREED_A_STEP],
+    /// The first so many count.
+    things: [Retired; FREED_A_STEP],
+    len: usize,
+}
+
+impl Default for Free {
+    #[inline]
+    fn default() -> Self {
+        Free { things: [ptr::null_mut(); FREED_A_STEP], len: 0 }
+    }
 }
 
 impl Free {
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.things.iter().flatten().count()
+        self.len
     }
 
     #[inline]
     pub(crate) fn into_iter(self) -> impl Iterator<Item = Retired> {
-        self.things.into_iter().flatten()
+        self.things.into_iter().take(self.len)
     }
 }
 
@@ -318,11 +326,10 @@ impl Taken<'_> {
         let mut free = Free::default();
         // One for one while there is little: allocators keep a few blocks at hand, and what comes in bursts overflows that.
         let many = if self.bag().lens().0 > PACED { FREED_A_STEP } else { 1 };
-        for place in free.things.iter_mut().take(many) {
-            *place = self.bag().pop(guard);
-            if place.is_none() {
-                break;
-            }
+        while free.len < many {
+            let Some(thing) = self.bag().pop(guard) else { break };
+            free.things[free.len] = thing;
+            free.len += 1;
         }
         free
     }

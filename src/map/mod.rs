@@ -135,7 +135,7 @@ where
 
     /// The story of get: find, judge. Returns the entry with the open stamp by which it was judged
     /// live.
-    #[inline]
+    #[inline(always)]
     fn find_live<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Result<Live<'g, K, V>, Miss>
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -144,7 +144,7 @@ where
     }
 
     /// The same, with the key's hash at hand.
-    #[inline]
+    #[inline(always)]
     fn find_hashed<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Result<Live<'g, K, V>, Miss>
     where
         Q: Hash + Equivalent<K> + ?Sized,
