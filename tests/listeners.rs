@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use RemovalCause::{Expired, Explicit, Replaced};
-use common::{Collide, purge_all};
+use common::ledger::Ledger;
+use common::{Collide, Rng, purge_all, race, scaled};
 use ttlwheel::{Builder, Condition::Always, ManualClock, MapEntry, Operation, RemovalCause, RemovalInfo, TtlMap};
 
 const TTL: Duration = Duration::from_secs(64);
@@ -351,15 +352,15 @@ fn listeners_never_run_inside_each_other() {
 #[test]
 fn listener_that_clears_the_map_is_told_of_all_once() {
     let (map, clock, told) = map_with(|map, _, _, _| map.clear());
-    (0..10_000).for_each(|key| drop(map.insert(key, key)));
+    (0..2_000).for_each(|key| drop(map.insert(key, key)));
     map.remove(&77);
-    assert_eq!((map.stored_len(), told.take().len()), (0, 10_000));
-    (0..10_000).for_each(|key| drop(map.insert(key, key)));
+    assert_eq!((map.stored_len(), told.take().len()), (0, 2_000));
+    (0..2_000).for_each(|key| drop(map.insert(key, key)));
     clock.advance(TTL + LATE);
     let mut removed = told.len();
-    map.insert(10_001, 0);
+    map.insert(5_000, 0);
     removed = told.len() - removed;
-    assert_eq!(removed, 10_001, "by a sweep that found one");
+    assert_eq!(removed, 2_001, "by a sweep that found one");
     (0..100).for_each(|key| drop(map.insert(key, key)));
     map.retain(|key, _| *key != 50);
     assert_eq!((map.stored_len(), map.listener_panics()), (0, 0));
@@ -425,6 +426,33 @@ fn listener_is_told_outside_the_lock_of_loads() {
     clock.advance(TTL);
     assert_eq!(*map.get_or_insert_with(1, || 13), 12);
     assert_eq!((map.get_cloned(&2), map.listener_panics()), (Some(20), 0));
+}
+
+#[test]
+fn what_loads_put_is_told_of_once() {
+    let many = scaled(2_000, 50_000) as usize;
+    let (ledger, clock) = (Arc::new(Ledger::new(3 * many)), ManualClock::new());
+    let teller = Arc::clone(&ledger);
+    let listener = move |_: &u64, value: &usize, cause, _: &RemovalInfo| teller.tell(*value, cause);
+    let map = TtlMap::builder().time_to_live(TTL).clock(&clock).on_removal(listener).build();
+    race(3, |n| {
+        let mut rng = Rng(n as u64);
+        for _ in 0..many {
+            let (key, value) = (rng.below(16), ledger.fresh());
+            let found = match rng.below(2) {
+                0 => *map.get_or_insert_with(key, || value),
+                _ => *map.get_or_refresh_with(key, TTL / 2, || value),
+            };
+            if found == value {
+                ledger.inserted(value);
+            }
+            clock.advance(TTL / 64);
+        }
+    });
+    let ((told, silent), stored) = (ledger.check(), map.stored_len());
+    assert_eq!(silent, stored);
+    drop(map);
+    assert_eq!(ledger.check(), (told + stored, 0));
 }
 
 /// Maps whose listeners write to each other.

@@ -180,7 +180,8 @@ impl<K, V, S> Builder<K, V, S> {
     /// Has a listener told of each entry that leaves the map: its key, its value, why it leaves, and when it was to expire.
     ///
     /// Each entry is told of exactly once, with one [cause](RemovalCause): what expires, what is replaced, what is removed, and
-    /// what is in the map when that is cleared or dropped. Several listeners are told one after the other, in the order in which they were added.
+    /// what is in the map when that is cleared or dropped. Several listeners are told one after the other, in the order in
+    /// which they were added.
     ///
     /// - **Where.** In the thread that unlinked the entry, before the call returns in which it did so, and outside of any lock.
     ///   What has expired leaves by whoever meets it: the upkeep of any write, a [`purge_expired`](TtlMap::purge_expired), a
@@ -191,7 +192,8 @@ impl<K, V, S> Builder<K, V, S> {
     /// - **It may use the map**, and others, at will: insert the key again, remove, get, clear. Listeners never run inside each
     ///   other: what leaves the map by what a listener does is told of when it has returned. The writes of a listener don't sweep
     ///   its map (or each would find more to tell of, without end); other maps they do. So the upkeep of a write stays within its
-    ///   bounds, to which comes what the listener itself does for each entry.
+    ///   bounds, to which comes what the listener itself does for each entry. (One that answers each replacement by another, or
+    ///   puts back at once what is over at once, gives itself work without end.)
     /// - **If it panics** the panic ends there and is counted ([`listener_panics`](TtlMap::listener_panics)); the other listeners are
     ///   told all the same, and so is this one the next time.
     /// - **At the map's drop** it is told of all that is left, as `Explicit`, or `Expired` if its time is over by then. The map can't
@@ -204,8 +206,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// has to tell of to its end: some 48 bytes for each entry, as many as its budget allows.
     ///
     /// ```
-    /// use std::sync::Mutex;
-    /// use std::sync::Arc;
+    /// use std::sync::{Arc, Mutex};
     /// use std::time::Duration;
     /// use ttlwheel::{ManualClock, RemovalCause, TtlMap};
     ///

@@ -48,7 +48,8 @@ impl<K, V> Leaving<K, V> {
     }
 
     /// The one place that knows of each entry that leaves, and of its cause: called once for each, by who has unlinked it,
-    /// before it is retired. Returns what is to be retired besides.
+    /// before it is retired. Who calls is pinned until this returns, or nobody else has the map. Returns what is to be
+    /// retired besides.
     #[inline]
     #[must_use]
     pub(super) fn leaves(&self, entry: &Entry<K, V>, cause: RemovalCause, clock: &Clock) -> Option<*mut List<K, V>> {

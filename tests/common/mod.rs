@@ -5,6 +5,7 @@ pub mod counted;
 pub mod fuse;
 pub mod gate;
 pub mod history;
+pub mod ledger;
 pub mod record;
 pub mod tasks;
 pub mod verbs;
