@@ -164,6 +164,21 @@ fn event_after_one_that_another_took_wakes_who_sleeps() {
     });
 }
 
+/// Who got an event while he fell asleep was chosen all the same; the next to sit in his seat is not to suffer from it.
+#[test]
+fn event_wakes_the_one_who_sleeps_where_another_was_chosen() {
+    on_stream("send, send/poll, recv", Some(3), 2, |(channel, receiver), census| {
+        let sleeper = thread::spawn(move || {
+            let mut context = Context::from_waker(Waker::noop());
+            let found = Box::pin(receiver.recv_async()).as_mut().poll(&mut context).is_ready();
+            assert_eq!(receiver.recv().unwrap().read(), 1 + u8::from(found));
+        });
+        send(&channel, census, 1);
+        send(&channel, census, 2);
+        sleeper.join().unwrap();
+    });
+}
+
 /// One waits as a future does, and is dropped, whether it was woken or not. The other is not to sleep for that.
 #[test]
 fn future_that_is_dropped_passes_on_what_it_was_woken_for() {
@@ -301,9 +316,9 @@ fn stream_is_there_for_all_who_see_it() {
     check("map: events/remove, remove", Some(3), || {
         let map = map_of(2);
         let theirs = Arc::clone(&map);
-        let other = thread::spawn(move || theirs.events(2));
-        map.remove(&1);
-        let events = other.join().unwrap();
+        let other = thread::spawn(move || drop(theirs.remove(&1)));
+        let events = map.events(2);
+        other.join().unwrap();
         map.remove(&2);
         let found = keys(&events);
         assert!(found == [2] || found == [1, 2], "{found:?}");

@@ -3,6 +3,7 @@
 //! A list is never changed but replaced as a whole, by CAS, and retired with the map's garbage, as whoever is pinned may
 //! be reading it. A stream that nobody receives from any more is left out by the next who comes by with an event.
 
+use std::panic::RefUnwindSafe;
 use std::ptr;
 
 use super::listen::RemovalInfo;
@@ -11,14 +12,21 @@ use crate::clock::Clock;
 use crate::entry::Entry;
 use crate::events::Channel;
 use crate::garbage::{Guard, pin};
-use crate::sync::{Arc, AtomicPtr, Ordering};
+use crate::sync::{Arc, AtomicPtr, Ordering, Plain};
 
 pub(super) struct Streams<K, V> {
     /// Null: none. A list is freed when it was replaced, by its grace period, or by `close`.
     list: AtomicPtr<List<K, V>>,
 }
 
-pub(super) struct List<K, V>(Vec<Stream<K, V>>);
+pub(super) struct List<K, V> {
+    streams: Vec<Stream<K, V>>,
+    /// Lets loom see that who reads the list came after who made it.
+    made: Plain<()>,
+}
+
+// A list is never written.
+impl<K, V> RefUnwindSafe for List<K, V> {}
 
 pub(super) struct Stream<K, V> {
     pub(super) channel: Arc<Channel<Removal<K, V>>>,
@@ -78,8 +86,8 @@ impl<K, V> Streams<K, V> {
                 // Somebody else was here.
                 return None;
             }
-            let list = Vec::from_iter(wanted().cloned());
-            let list = if list.is_empty() { ptr::null_mut() } else { Box::into_raw(Box::new(List(list))) };
+            let list = List { streams: Vec::from_iter(wanted().cloned()), made: Plain::default() };
+            let list = if list.streams.is_empty() { ptr::null_mut() } else { Box::into_raw(Box::new(list)) };
             // Release: publishes the list; pairs with the load in `streams` (E10). A list that we see is not freed while we
             // are pinned, so none takes its place unnoticed.
             match self.list.compare_exchange(old, list, Ordering::Release, Ordering::Relaxed) {
@@ -95,8 +103,11 @@ impl<K, V> Streams<K, V> {
         // Acquire: the list and its streams; pairs with the CAS in `replace` (E10).
         let list = self.list.load(Ordering::Acquire);
         // SAFETY: null, or from a box that is freed only after a grace period that began when it was replaced; the guard
-        // was there before we loaded it. It is never written.
-        (list, unsafe { list.as_ref() }.map_or(&[], |list| &list.0))
+        // was there before we loaded it.
+        let Some(there) = (unsafe { list.as_ref() }) else { return (list, &[]) };
+        // SAFETY: never written.
+        unsafe { there.made.get() };
+        (list, &there.streams)
     }
 
     /// Ends all streams: the map is gone.
@@ -105,7 +116,7 @@ impl<K, V> Streams<K, V> {
         let list = self.list.swap(ptr::null_mut(), Ordering::Relaxed);
         if !list.is_null() {
             // SAFETY: from a box, and taken out just now.
-            unsafe { Box::from_raw(list) }.0.iter().for_each(|stream| stream.channel.close());
+            unsafe { Box::from_raw(list) }.streams.iter().for_each(|stream| stream.channel.close());
         }
     }
 }
@@ -129,7 +140,7 @@ mod tests {
             if channel.upgrade().is_none() {
                 break;
             }
-            assert!(n < 100_000_000, "never freed");
+            assert!(n < 5_000_000, "never freed");
         }
         assert_eq!(map.leaving.streams().streams(&pin()).1.len(), 1);
         drop(kept);
