@@ -72,6 +72,15 @@ fn of_stream(mut events: Events<u64, u64>) -> Task<'static, Option<u64>> {
 }
 
 #[test]
+fn futures_and_streams_may_be_sent_to_other_threads() {
+    fn assert_send<T: Send>(_: &T) {}
+    let map: TtlMap<u64, std::cell::Cell<u64>> = TtlMap::new(Duration::from_secs(60));
+    let events = map.events(1);
+    assert_send(&events.recv_async());
+    assert_send(&events);
+}
+
+#[test]
 fn stream_gives_all_and_ends_with_the_map() {
     let map = map();
     let events = map.events(10);

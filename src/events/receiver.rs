@@ -73,7 +73,7 @@ impl<T> Receiver<T> {
     }
 
     /// Waits as a task does.
-    #[cfg(any(feature = "async", ttl_loom))]
+    #[cfg(any(feature = "async", all(test, ttl_loom)))]
     pub(crate) async fn recv_async(&self) -> Result<T, RecvError> {
         let mut waiting = Waiting::new(&self.channel);
         std::future::poll_fn(|context| waiting.poll(context.waker())).await
@@ -81,7 +81,7 @@ impl<T> Receiver<T> {
 
     /// Takes an event, or has the task woken when there is one; the receiver waits from then on, till it is polled again
     /// or dropped.
-    #[cfg(any(feature = "async", ttl_loom))]
+    #[cfg(any(feature = "async", all(test, ttl_loom)))]
     pub(crate) fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<T, RecvError>> {
         self.waiting.get_or_insert_with(|| Waiting::new(&self.channel)).poll(context.waker())
     }
