@@ -104,8 +104,8 @@ impl<K: Clone, V: Clone, S> TtlMap<K, V, S> {
 
 /// A stream of the entries that leave a map; made by [`TtlMap::events`].
 ///
-/// Any number of threads may receive, by reference or from clones; each event goes to one of them. It doesn't keep the map
-/// alive, and is none of the map's lifetimes: it may outlive the map.
+/// Any number of threads may receive, by reference or from clones; each event goes to one of them. A stream doesn't keep its
+/// map alive, and may outlive it.
 ///
 /// With the feature `async` it is a `futures_core::Stream`, too.
 ///
@@ -279,8 +279,9 @@ impl<K, V> fmt::Debug for Events<K, V> {
 /// Ready with None when the map is gone and all its events were taken.
 ///
 /// A task that polls it waits from then on, until it polls again, or drops it. One that was woken and does neither is
-/// holding on to what it was woken for: the event stays where it is until somebody takes it, and the next one wakes another. Where
-/// that matters, wait by [`recv_async`](Events::recv_async), whose futures pass it on when they are dropped.
+/// holding on to what it was woken for: the event stays where it is until somebody takes it, those that are sent at the same
+/// moment may wait with it, and a later one wakes another. Where that matters, wait by
+/// [`recv_async`](Events::recv_async), whose futures pass it on when they are dropped.
 #[cfg(feature = "async")]
 impl<K, V> futures_core::Stream for Events<K, V> {
     type Item = Removal<K, V>;
