@@ -83,11 +83,12 @@ fn the_checker_rejects_what_is_wrong() {
 #[test]
 fn the_checker_knows_what_verbs_do() {
     use Condition::{Always, IfLater, IfNone};
-    use Done::{CompareExchange, Compute, Get, Replace, Retime, TryInsert};
+    use Done::{CompareExchange, Compute, Deadline, Get, Replace, Retime, TryInsert};
     use Inserted::{New, Replaced};
     let first = (0, put(1, 10, New));
     type Two = [(u64, Done); 2];
-    let cases: [(Two, Two); 10] = [
+    let cases: [(Two, Two); 11] = [
+        ([(9, Deadline(Some(10))), (10, Deadline(None))], [(9, Deadline(Some(10))), (10, Deadline(Some(10)))]),
         ([(9, TryInsert(2, Some(1))), (9, Get(Some(1)))], [(9, TryInsert(2, None)), (9, Get(Some(2)))]),
         ([(10, TryInsert(2, None)), (99, Get(Some(2)))], [(10, TryInsert(2, None)), (99, Get(None))]),
         ([(9, Replace(2, Some(1))), (9, Get(Some(2)))], [(10, Replace(2, Some(1))), (10, Get(Some(2)))]),

@@ -15,6 +15,8 @@ pub const NEVER: u64 = u64::MAX;
 pub enum Done {
     Get(Option<u64>),
     Contains(bool),
+    /// The deadline of what is live.
+    Deadline(Option<u64>),
     Insert {
         value: u64,
         deadline: u64,
@@ -85,6 +87,7 @@ impl Specification for KeySpec {
         match op.done {
             Done::Get(got) => (got == live, *state),
             Done::Contains(got) => (got == live.is_some(), *state),
+            Done::Deadline(got) => (got == live.and(state.entry).map(|(_, deadline)| deadline), *state),
             Done::Remove(got) => (got == live, KeyState { entry: state.entry.filter(|_| live.is_none()), ..*state }),
             Done::Insert { value, deadline, met } => {
                 let right = match met {
@@ -156,6 +159,15 @@ impl Log {
         if let Some(done) = work() {
             self.0.push(Event { key, call, ret: order.next(), op: Op { now, done } });
         }
+    }
+
+    /// As [`Log::record`], of work that tells which keys it was done on, each once.
+    pub fn record_all(&mut self, order: &Sequence, now: Option<u64>, work: impl FnOnce() -> Vec<(u64, Done)>) -> usize {
+        let call = order.next();
+        let (done, ret) = (work(), order.next());
+        let count = done.len();
+        self.0.extend(done.into_iter().map(|(key, done)| Event { key, call, ret, op: Op { now, done } }));
+        count
     }
 
     /// Runs `work` on `key` and notes what it did.

@@ -1,12 +1,14 @@
 //! What the integration tests share: maps of every configuration, hashers, counted values, injected panics, races.
 #![allow(dead_code, unused_imports, unused_macros)]
 
+pub mod acts;
 pub mod counted;
 pub mod fuse;
 pub mod gate;
 pub mod history;
 pub mod ledger;
 pub mod record;
+pub mod subject;
 pub mod tasks;
 pub mod verbs;
 pub mod watching;

@@ -1,180 +1,20 @@
 //! Records histories of real threads on a map: random operations, in phases or beside a running clock.
 
-use std::cell::Cell;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ttlwheel::{Condition, Deadline, Inserted, ManualClock, Operation, Retimed, TtlMap};
+use ttlwheel::{Condition, Deadline, ManualClock};
 
-use super::history::{Done, Log, NEVER, Sequence, Timed};
-use super::{Rng, Verbs, race};
+use super::acts::Act;
+use super::history::{Done, Log, NEVER, Sequence};
+pub use super::subject::{Stopping, Subject, map_on};
+use super::{Rng, race};
 
 const KEYS: u64 = 64;
 /// Keys from here on are not recorded: they make the table grow and shrink.
 const FILLERS: u64 = 1_000;
-
-/// What histories are made of: a map, or a broken one.
-pub trait Subject: Sync {
-    fn get(&self, key: u64) -> Option<u64>;
-    fn insert_at(&self, key: u64, value: u64, deadline: Deadline) -> Inserted<u64>;
-    fn remove(&self, key: u64) -> Option<u64>;
-
-    fn contains(&self, key: u64) -> bool {
-        self.get(key).is_some()
-    }
-
-    /// One of the verbs that act by what is there, with a value that was seen before; None if there are none.
-    fn act(&self, _act: Act, _key: u64, _value: u64, _seen: Option<u64>) -> Option<Done> {
-        None
-    }
-}
-
-/// A verb that acts by what is there.
-#[derive(Clone, Copy)]
-pub enum Act {
-    TryInsert,
-    Replace,
-    CompareExchange,
-    Put,
-    Take,
-    Update,
-    /// To this deadline, on the scale of the history that starts then.
-    Retime(u64, Instant, Condition),
-}
-
-fn act<K: Hash + Eq, S: BuildHasher>(map: &TtlMap<K, u64, S>, act: Act, key: K, value: u64, seen: Option<u64>) -> Done {
-    match act {
-        Act::TryInsert => Done::TryInsert(value, map.try_insert(key, value).err().map(|refused| *refused.current)),
-        Act::Replace => Done::Replace(value, map.replace(key, value).ok().map(|old| *old)),
-        Act::CompareExchange => {
-            let expected = seen.unwrap_or(value);
-            let met = match map.compare_exchange(key, &expected, value) {
-                Ok(old) => Some(*old),
-                Err(refused) => refused.current.map(|current| *current),
-            };
-            Done::CompareExchange(expected, value, met)
-        }
-        Act::Put | Act::Take => {
-            let (mut last, put) = (None, matches!(act, Act::Put).then_some(value));
-            let _ = map.compute(key, |live| {
-                last = live.copied();
-                put.map_or(Operation::<_>::Remove, Operation::Insert)
-            });
-            Done::Compute(last, put)
-        }
-        Act::Update => {
-            let last = Cell::new(None);
-            let update = |live: &u64| {
-                last.set(Some(*live));
-                value
-            };
-            let insert = || {
-                last.set(None);
-                value
-            };
-            assert_eq!(*map.update_or_insert_with(key, update, insert), value);
-            Done::Compute(last.get(), Some(value))
-        }
-        Act::Retime(deadline, start, condition) => {
-            let told = |deadline| match deadline {
-                Deadline::At(at) => (at - start).as_nanos() as u64,
-                Deadline::Never => NEVER,
-            };
-            let met = match deadline {
-                NEVER => map.expire_at(&key, Deadline::Never, condition),
-                _ => map.expire_at(&key, start + Duration::from_nanos(deadline), condition),
-            };
-            let met = match met {
-                Retimed::Absent => Timed::Absent,
-                Retimed::Changed { before } => Timed::Changed(told(before)),
-                Retimed::Kept { deadline } => Timed::Kept(told(deadline)),
-            };
-            Done::Retime(deadline, condition, met)
-        }
-    }
-}
-
-impl<S: BuildHasher + Sync + Send> Subject for TtlMap<u64, u64, S> {
-    fn get(&self, key: u64) -> Option<u64> {
-        if key % 2 == 0 { Verbs::get(self, key) } else { Verbs::get(&self.pin(), key) }
-    }
-
-    fn insert_at(&self, key: u64, value: u64, deadline: Deadline) -> Inserted<u64> {
-        if key % 4 < 2 {
-            Verbs::insert_at(self, key, value, deadline)
-        } else {
-            Verbs::insert_at(&self.pin(), key, value, deadline)
-        }
-    }
-
-    fn remove(&self, key: u64) -> Option<u64> {
-        if key % 8 < 4 { Verbs::remove(self, key) } else { Verbs::remove_entry(self, key).map(|entry| entry.1) }
-    }
-
-    fn contains(&self, key: u64) -> bool {
-        self.contains_key(&key)
-    }
-
-    fn act(&self, which: Act, key: u64, value: u64, seen: Option<u64>) -> Option<Done> {
-        Some(act(self, which, key, value, seen))
-    }
-}
-
-/// A key whose thread is often stopped while the map compares it: between the read of a slot and what comes of it.
-#[derive(Debug)]
-pub struct Stopping(pub u64);
-
-impl Stopping {
-    fn stop_sometimes() {
-        thread_local!(static CALLS: Cell<u64> = const { Cell::new(0) });
-        CALLS.set(CALLS.get() + 1);
-        if CALLS.get() % 13 == 0 {
-            thread::yield_now();
-        }
-    }
-}
-
-impl Hash for Stopping {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Self::stop_sometimes();
-        self.0.hash(state);
-    }
-}
-
-impl PartialEq for Stopping {
-    fn eq(&self, other: &Self) -> bool {
-        Self::stop_sometimes();
-        self.0 == other.0
-    }
-}
-
-impl Eq for Stopping {}
-
-impl<S: BuildHasher + Sync + Send> Subject for TtlMap<Stopping, u64, S> {
-    fn get(&self, key: u64) -> Option<u64> {
-        self.get_cloned(&Stopping(key))
-    }
-
-    fn insert_at(&self, key: u64, value: u64, deadline: Deadline) -> Inserted<u64> {
-        self.insert_at(Stopping(key), value, deadline).map(|old| *old)
-    }
-
-    fn remove(&self, key: u64) -> Option<u64> {
-        self.remove(&Stopping(key)).map(|old| *old)
-    }
-
-    fn act(&self, which: Act, key: u64, value: u64, seen: Option<u64>) -> Option<Done> {
-        Some(act(self, which, Stopping(key), value, seen))
-    }
-}
-
-/// The smallest map there is, on the clock.
-pub fn map_on<K, S: BuildHasher>(clock: &ManualClock, hasher: S) -> TtlMap<K, u64, S> {
-    TtlMap::<K, u64>::builder().initial_capacity(1).clock(clock).hasher(hasher).build()
-}
 
 /// A thread that does random steps and records them.
 struct Worker<'s, B> {
@@ -187,7 +27,7 @@ struct Worker<'s, B> {
 }
 
 impl<B: Subject> Worker<'_, B> {
-    /// A verb that acts by what is there, for twelve numbers of 32.
+    /// A verb that acts by what is there, for the numbers from 20 on.
     fn choose(choice: u64, random: u64, now: u64, start: Instant, ttl: impl Fn(u64) -> u64) -> Option<Act> {
         use Condition::{Always, IfEarlier, IfLater, IfNone, IfSome};
         Some(match choice {
@@ -196,7 +36,7 @@ impl<B: Subject> Worker<'_, B> {
             23 | 24 => Act::CompareExchange,
             25 => Act::Put,
             26 => Act::Take,
-            27 => Act::Update,
+            27 => Act::Upsert,
             28 => Act::Retime(NEVER, start, [Always, IfSome, IfLater][random as usize % 3]),
             29..32 => {
                 let deadline = now + ttl(random);
@@ -205,8 +45,35 @@ impl<B: Subject> Worker<'_, B> {
                 let of = if deadline <= now { 3 } else { 5 };
                 Act::Retime(deadline, start, conditions[(random >> 32) as usize % of])
             }
+            32 => Act::Update,
+            33 => Act::InsertIf,
+            34 => Act::RemoveIf,
+            35 => Act::OrInsert,
+            36 => Act::EntryInsert,
+            37 => Act::EntryRemove,
+            38 => Act::Load,
+            39 => Act::Peek,
+            40 => Act::Deadline(start),
+            41 => Act::Touch(start),
             _ => return None,
         })
+    }
+
+    /// A batch of a few keys, or now and then a walk that takes along what it meets; false if neither was done.
+    fn step_many(&mut self, key: u64, random: u64, reading: Option<u64>) -> bool {
+        let Worker { subject, order, log, .. } = self;
+        // A walk judges as of its beginning: what it hands out later may have lapsed where the clock runs.
+        if random % 16 == 0 && reading.is_some() {
+            subject.drain(&mut |next| {
+                let mut taken = || std::iter::from_fn(&mut *next).find(|(key, _)| *key < FILLERS);
+                let done = |(key, value)| (key, Done::Remove(Some(value)));
+                while log.record_all(order, reading, || taken().map(done).into_iter().collect()) > 0 {}
+            });
+            return true;
+        }
+        let keys = [key, (key + 1) % KEYS, (key + 2) % KEYS, (key + 3) % KEYS];
+        let get = |keys: &[u64]| subject.get_many(keys).into_iter().flatten().map(Done::Get).collect::<Vec<_>>();
+        log.record_all(order, reading, || keys.into_iter().zip(get(&keys)).collect()) > 0
     }
 
     /// One random operation begun at `now`; `reading` is what it sees for certain. Values are unique, and `ttl` makes
@@ -214,10 +81,15 @@ impl<B: Subject> Worker<'_, B> {
     fn step(&mut self, now: u64, reading: Option<u64>, ttl: impl Fn(u64) -> u64) {
         let Worker { subject, order, rng, log, start } = self;
         let keys = if rng.below(2) == 0 { 4 } else { KEYS };
-        let (key, choice, random) = (rng.below(keys), rng.below(32), rng.next());
+        let (key, choice, random) = (rng.below(keys), rng.below(44), rng.next());
         if let Some(which) = Self::choose(choice, random, now, *start, &ttl) {
-            let seen = subject.get(key);
+            // What has lapsed is left to the verb, where it needs nothing that was seen before.
+            let seen = if let Act::CompareExchange = which { subject.get(key) } else { None };
             return log.record_if(order, key, reading, || subject.act(which, key, random, seen));
+        }
+        if choice >= 42 {
+            self.step_many(key, random, reading);
+            return;
         }
         log.record(order, key, reading, || match choice {
             0..8 => Done::Get(subject.get(key)),
