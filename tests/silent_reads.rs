@@ -1,6 +1,7 @@
 //! Reads write nothing of the map's (P2), shown by the processor: while they run, all memory that the map has ever
 //! been given is read-only. A write ends the process, so each test does its work in a child process.
-#![cfg(target_os = "linux")]
+//! Not where reads are counted.
+#![cfg(all(target_os = "linux", not(feature = "stats")))]
 
 mod common;
 

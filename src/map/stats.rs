@@ -130,7 +130,7 @@ impl<K, V, S> TtlMap<K, V, S> {
     /// What the map has done so far, and what it holds. Needs the feature `stats`.
     ///
     /// With that feature a read or a write counts by an addition or two on cache lines of the thread's own, not shared with
-    /// others; without it, there is nothing that could count. A map takes some kilobytes more.
+    /// others: reads write nothing else. Without it, there is nothing that could count. A map takes some kilobytes more.
     ///
     /// # Complexity
     ///

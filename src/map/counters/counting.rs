@@ -109,9 +109,16 @@ impl Counters {
             RemovalCause::Explicit | RemovalCause::Size => Counter::Explicit,
         };
         self.add(counter, 1);
-        let deadline = entry.stamp().last();
-        // Of what was over before the clock's start nobody knows for how long. Models are spared one more reading.
-        if cause == RemovalCause::Expired && deadline != EXPIRED && cfg!(not(ttl_loom)) {
+        // Models are spared what only this reads.
+        if cause == RemovalCause::Expired && cfg!(not(ttl_loom)) {
+            self.late(entry.stamp().last(), clock);
+        }
+    }
+
+    /// An entry has expired, which had this deadline.
+    fn late(&self, deadline: u64, clock: &Clock) {
+        // Of what was over before the clock's start nobody knows for how long.
+        if deadline != EXPIRED {
             self.lags.record(clock.read().floor.saturating_sub(deadline));
         }
     }
