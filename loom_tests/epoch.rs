@@ -275,6 +275,29 @@ fn reader_ahead_of_who_revokes_is_waited_for() {
 }
 
 #[test]
+fn record_given_up_and_claimed_again_is_revoked_once() {
+    check("read, flush, then leave, claim, read/revoke, replace, flush, flush", Some(2), || {
+        let slot = Slot::new();
+        let (first, last) = (slot.claimed(), slot.claimed());
+        let theirs = last.of(&slot);
+        assert_eq!(slot.read(theirs), 0);
+        slot.collector.flush();
+        let theirs = Claimed(theirs);
+        let reader = spawn(&slot, |slot| {
+            theirs.of(slot).leave();
+            slot.read(slot.claim())
+        });
+        slot.collector.revoke_behind(2);
+        let mut writer = slot.writer_of(first.of(&slot));
+        writer.replace(1);
+        (0..2).for_each(|_| slot.collector.flush());
+        writer.free();
+        drop(writer);
+        assert!(reader.join().unwrap() <= 1);
+    });
+}
+
+#[test]
 fn pin_revoked_by_another_is_over() {
     let freed = Freed::default();
     let noted = freed.clone();

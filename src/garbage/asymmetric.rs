@@ -2,7 +2,10 @@
 //!
 //! What one thread does around the light half and another around the heavy one is ordered as if both were SeqCst fences;
 //! two light halves order nothing. It is Linux' `membarrier`, which has every processor that runs a thread of this
-//! process go through a barrier (Desnoyers, 2010); elsewhere there is none.
+//! process go through a barrier (Desnoyers, 2010). Elsewhere there is none; on Android, where old versions kill who asks
+//! for it, nobody asks.
+//!
+//! A process has to be registered for it, which may take the kernel some 15 ms once it has threads. The first map does so.
 
 #[cfg(ttl_loom)]
 use crate::sync::{AtomicUsize, Ordering};
@@ -40,9 +43,9 @@ impl Asymmetric {
 }
 
 #[cfg(not(ttl_loom))]
-pub(super) use system::is_available;
+pub(super) use system::{is_available, prepare};
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, ttl_loom))))]
+#[cfg(all(target_os = "linux", not(any(miri, ttl_loom))))]
 mod system {
     use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -52,28 +55,43 @@ mod system {
     const YES: u8 = 1;
     const NO: u8 = 2;
 
-    /// Whether there is a heavy half. The first call registers the process.
-    pub(in super::super) fn is_available() -> bool {
-        static AVAILABLE: AtomicU8 = AtomicU8::new(UNKNOWN);
-        // Relaxed: the same answer, whoever finds it out.
-        match AVAILABLE.load(Ordering::Relaxed) {
-            UNKNOWN => {
-                let has = membarrier_query().contains_command(MembarrierCommand::PrivateExpedited)
-                    && membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok();
-                AVAILABLE.store(if has { YES } else { NO }, Ordering::Relaxed);
-                has
-            }
-            known => known == YES,
+    static AVAILABLE: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+    /// Finds out whether there is a heavy half, and registers the process, if nobody has yet.
+    #[inline]
+    pub(in super::super) fn prepare() {
+        // Relaxed, here and below: the same answer, whoever finds it out.
+        if AVAILABLE.load(Ordering::Relaxed) == UNKNOWN {
+            register();
         }
     }
 
+    #[cold]
+    fn register() {
+        let has = membarrier_query().contains_command(MembarrierCommand::PrivateExpedited)
+            && membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok();
+        AVAILABLE.store(if has { YES } else { NO }, Ordering::Relaxed);
+    }
+
+    /// Whether there is a heavy half, as far as is known.
+    pub(in super::super) fn is_available() -> bool {
+        AVAILABLE.load(Ordering::Relaxed) == YES
+    }
+
     pub(super) fn barrier() -> bool {
-        membarrier(MembarrierCommand::PrivateExpedited).is_ok()
+        let was_there = membarrier(MembarrierCommand::PrivateExpedited).is_ok();
+        if !was_there {
+            // Denied since it was registered, say by a filter of system calls: nothing more shall rely on it.
+            AVAILABLE.store(NO, Ordering::Relaxed);
+        }
+        was_there
     }
 }
 
-#[cfg(all(not(all(any(target_os = "linux", target_os = "android"), not(miri))), not(ttl_loom)))]
+#[cfg(all(not(all(target_os = "linux", not(miri))), not(ttl_loom)))]
 mod system {
+    pub(in super::super) fn prepare() {}
+
     pub(in super::super) fn is_available() -> bool {
         false
     }

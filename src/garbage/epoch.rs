@@ -4,8 +4,10 @@
 //! in a record of its own. The epoch moves on when each record was seen either unpinned or at the present epoch. What
 //! was out of reach at epoch `e` may be freed at `e + 2`.
 //!
-//! What it does not do: run anything, keep garbage, allocate (but for a thread's first record), or wait. Who retires
-//! asks for a [`Grace`], which is a number, and pays for a few steps of a scan of the records.
+//! What it does not do: run anything, keep garbage, allocate (but for records: one a thread, and one a guard in a thread that
+//! is at its end), or wait for another thread's next step. Who retires asks for a [`Grace`], which is a number, and pays for
+//! a few steps of a scan of the records. Whoever scans is pinned (but for models), so that the epoch moves at most once
+//! under a scan, wherever it is stopped.
 //!
 //! # Why two epochs
 //!
@@ -63,7 +65,7 @@ pub(crate) struct Collector {
 /// What a thread says of itself.
 #[repr(align(128))]
 pub(crate) struct Record {
-    /// The epoch at which the owner is pinned, with PINNED; or UNPINNED. Written by the owner, and by who revokes its pin.
+    /// The epoch at which the owner is pinned, or was last, with PINNED; or UNPINNED. Written by the owner, and by who revokes its pin.
     state: AtomicUsize,
     /// How many guards the owner holds. The owner's alone to write.
     depth: AtomicUsize,
@@ -278,13 +280,16 @@ impl Record {
             if self.state.load(Ordering::Relaxed) != epoch | PINNED {
                 self.pin_at(epoch);
             }
+        } else if depth > usize::MAX / 2 {
+            // So many were forgotten, as with `Rc`: one more, and nobody would seem to be there.
+            std::process::abort();
         }
     }
 
     fn pin_at(&self, epoch: usize) {
         // Release: what was done under earlier pins, for a scan that sees this one in their place (O7). A swap, lest
-        // one who revokes the earlier pin gets between; on x86-64 it is the fence, too.
-        self.state.swap(epoch | PINNED, Ordering::Release);
+        // one who revokes the earlier pin gets between; SeqCst, as on x86-64 it is the fence, too, and stays one.
+        self.state.swap(epoch | PINNED, Ordering::SeqCst);
         // SeqCst fence: the pin before all that is read under it; pairs with the fence in `look` (O14).
         fence_after_rmw();
     }
@@ -298,22 +303,18 @@ impl Record {
         // Release: all that was read under the pin comes before what the next epochs allow (O7).
         self.depth.store(depth, Ordering::Release);
         if depth == 0 && !self.stays.get() {
-            self.let_go();
-        }
-    }
-
-    fn let_go(&self) {
-        // Release: likewise (O7).
-        self.state.store(UNPINNED, Ordering::Release);
-        if self.leaving.get() {
-            self.give_up();
+            // Release: likewise (O7).
+            self.state.store(UNPINNED, Ordering::Release);
+            if self.leaving.get() {
+                self.give_up();
+            }
         }
     }
 
     /// Whether it is pinned, and not at this epoch.
     fn is_behind(&self, epoch: usize) -> bool {
-        // Acquire: what the owner did under pins that are over; pairs with the Releases in `pin_at`, `let_go` and
-        // `unpin_if_left` (O7).
+        // Acquire: what the owner did under pins that are over; pairs with the Releases in `pin_at`, `unpin`, `leave`
+        // and `unpin_if_left` (O7).
         let state = self.state.load(Ordering::Acquire);
         state & PINNED != 0 && state != epoch | PINNED
     }
@@ -344,7 +345,9 @@ impl Record {
         self.leave_later();
         // Relaxed: the owner's alone to write.
         if self.depth.load(Ordering::Relaxed) == 0 {
-            self.let_go();
+            // Release: what was done under the last pin (O7). A swap for the models' sake, as in `pin_at`.
+            self.state.swap(UNPINNED, Ordering::Release);
+            self.give_up();
         }
     }
 

@@ -5,7 +5,7 @@
 //! their grace period, whoever writes frees a few, and the map's drop frees all that is left.
 //!
 //! The batches are in shards, a [`Bag`] each. Who retires takes a shard's bag by a swap, works on it alone, and puts it
-//! back; a bag that is taken is passed over for the next one. So no step waits, and a thread that stops with a bag in
+//! back; a bag that is taken is passed over for the next one. So no step waits for another's, and a thread that stops with a bag in
 //! hand keeps from others what is in it, as any stopped reader does, and nothing else.
 //!
 //! No destructor runs while a bag is taken: what may be freed is handed out first. A destructor that uses the map
@@ -91,6 +91,7 @@ impl Free {
 
 impl Garbage {
     pub(crate) fn new() -> Self {
+        pin::prepare();
         Garbage { shards: AtomicPtr::new(ptr::null_mut()), spill: AtomicPtr::new(ptr::null_mut()) }
     }
 

@@ -34,6 +34,12 @@ impl Drop for Leaver {
 /// Not `Send`: it counts in its thread's record.
 pub(crate) struct Guard(NonNull<Record>);
 
+/// Makes ready for pins, so that the first one need not: to be called where a map is made.
+#[inline]
+pub(super) fn prepare() {
+    asymmetric::prepare();
+}
+
 /// Pins the thread. Nests; costs a few nanoseconds; never waits.
 #[inline]
 pub(crate) fn pin() -> Guard {
@@ -66,7 +72,7 @@ impl Drop for Guard {
 }
 
 impl Guard {
-    /// Starts a grace period, which ends when every thread that is pinned now has been seen unpinned.
+    /// Starts a grace period, which ends when every thread that is pinned now has been seen unpinned, or pinned anew.
     pub(crate) fn grace(&self, scan: &mut Scan) -> Grace {
         Grace(COLLECTOR.grace(scan))
     }

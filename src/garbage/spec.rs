@@ -24,6 +24,8 @@ pub(crate) struct Scan;
 
 pub(crate) struct Guard(());
 
+pub(super) fn prepare() {}
+
 pub(crate) fn pin() -> Guard {
     NUMBER.with(|(number, depth)| {
         if depth.replace(depth.get() + 1) == 0 {

@@ -150,7 +150,7 @@ where
         Pinned::new(self, pin())
     }
 
-    /// The hash of a key whose bin is being fetched from then on: called before the pin, whose fence all else waits for.
+    /// The hash of a key whose bin is being fetched from then on: called before the pin and the look at the clock.
     #[inline]
     fn hash_early<Q>(&self, key: &Q) -> u64
     where
