@@ -44,7 +44,7 @@
 //! | 26 an allocation fails, and a key is doubled | `oom.rs::inserts_go_on_when_a_bigger_table_cannot_be_had` |
 //! | 26 beside other threads | `oom.rs::threads_lose_and_double_nothing_when_growth_fails_under_them` |
 //! | 33 off by one tick, overflow | `time.rs::every_ttl_is_exact_to_the_nanosecond` |
-//! | 33 at random | `model::few_keys_behave_like_the_model` |
+//! | 33 at random | `model/main.rs::few_keys_behave_like_the_model` |
 //! | 34 a stale clock after idling | `time.rs::an_entry_inserted_after_an_idle_hour_lives_its_time` |
 //! | 35 the longest durations panic or wrap | `time.rs::ttls_past_the_clocks_end_mean_never` |
 //! | 35 and instants | `time.rs::instants_of_any_age_are_deadlines` |

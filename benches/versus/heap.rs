@@ -12,6 +12,12 @@ pub struct Bytes {
     pub taken: f64,
 }
 
+/// Has the allocator put together what was freed in small pieces. glibc does so inside the next large allocation, so that
+/// else a peer that grows would pay for the one before it that was dropped.
+pub fn settle() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
+}
+
 /// The system's allocator, which counts while it is told to.
 pub struct Counting;
 

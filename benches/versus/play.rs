@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::common::{Data, Way, Words, peers};
+use crate::heap::settle;
 use crate::measure::Series;
 use crate::workloads::{Case, Rounds, Seat, Sizes, Start, Unit, Volume, Workload};
 use crate::{Args, Result};
@@ -150,6 +151,7 @@ fn rounds<D: Data>(args: &Args, workload: &Workload<D>, seats: &mut [Seat<D>], c
             let count = chairs.len();
             let chair = &mut chairs[(turn + round) % count];
             let case = Case { way: chair.way, ..case };
+            settle();
             let samples = (workload.round)(&mut seats[chair.seat], &case, &keys);
             assert_eq!(samples.len(), chair.figures.len(), "a sample of each figure");
             if round > 0 {

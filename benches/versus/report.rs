@@ -110,7 +110,7 @@ fn page(measurements: &[Measurement], neighbours: &Neighbours) -> String {
          held pin, all else with `get_cloned` of ours, or a pin an operation for writes; our rows in other ways are \
          compared with those, too. With two threads the figure is the time an operation takes on each of them. One hasher \
          for all, foldhash (quality). Ours has its default clock, exact to the nanosecond. Upkeep that a peer puts off \
-         is in the time of the round. Freed memory is kept by the process, so that no map pays for page faults.\n\n{}",
+         is in the time of the round. Freed memory is kept by the process, so that no map pays for page faults, and put together between rounds, so that none pays for what another left.\n\n{}",
         command(),
         surroundings(),
         neighbours.told(),
