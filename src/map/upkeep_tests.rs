@@ -303,6 +303,22 @@ fn entry_has_a_reminder_though_the_hash_of_another_panics() {
     check(&map);
 }
 
+/// Likewise one that was filed while what a pause before had left was still gone through.
+#[test]
+fn after_two_long_pauses_no_reminder_is_relied_on() {
+    for keys in 1..40 {
+        let (map, clock) = manual(Duration::from_millis(50));
+        (0..keys).for_each(|key| drop(map.insert(key, key)));
+        for pause in 1..4 {
+            clock.advance(430 * 24 * 3600 * SECOND);
+            map.insert(100 + pause, 0);
+        }
+        clock.advance(if keys % 2 == 0 { Duration::MAX } else { 430 * 24 * 3600 * SECOND });
+        while map.purge_expired(64).more {}
+        assert_eq!((map.len(), map.stored_len()), (0, 0), "{keys} keys");
+    }
+}
+
 /// A due from before a pause of more than a year looks like one to come; who superseded it must not count on it.
 #[test]
 fn after_a_long_pause_no_reminder_is_relied_on() {

@@ -114,8 +114,11 @@ impl Wheel {
     /// taken for due; what was filed meanwhile relies on nothing that it superseded.
     #[cold]
     fn end_pause(&self) {
+        // A round of its own, also if one is under way: what was filed in that is from before, too.
+        let of_its_own = |round: usize| round.wrapping_add(1) | 1;
         // Before and after: a scrub may end in between.
-        self.count.after_pause.store(self.round() | 1, Ordering::Relaxed);
+        self.count.after_pause.store(of_its_own(self.round()), Ordering::Relaxed);
+        let _ = self.count.round.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |round| Some(of_its_own(round)));
         self.scrub();
         self.count.after_pause.store(self.round() | 1, Ordering::Relaxed);
     }
