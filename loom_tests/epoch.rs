@@ -193,7 +193,7 @@ fn reader_that_pins_again_is_waited_for() {
 fn reader_with_a_fence_a_pin_is_waited_for() {
     let freed = Freed::default();
     let noted = freed.clone();
-    check("read, read/replace, three steps, fenced", Some(4), move || {
+    check("read, read/replace, three steps, fenced", Some(3), move || {
         let slot = Slot::new();
         let reader = spawn(&slot, |slot| {
             let record = slot.collector.claim(false);
