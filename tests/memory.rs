@@ -259,7 +259,9 @@ fn assert_bytes(builder: impl Fn() -> ttlwheel::Builder<u64, u64>, expected: i64
 fn entries_pay_for_a_bound_only_where_reads_move_deadlines() {
     let _serial = serial();
     let builder = || TtlMap::builder().time_to_live(TTL);
-    let plain = (0..20).map(|_| bytes_of_entries(builder).0).min().expect("twenty of them");
+    let mut runs: Vec<_> = (0..21).map(|_| bytes_of_entries(builder).0).collect();
+    runs.sort_unstable();
+    let plain = runs[10];
     assert_bytes(builder, plain);
     assert_bytes(|| builder().time_to_idle(TTL), plain + 8 * 1_000);
     assert_bytes(|| builder().expiry(|_: &u64, _: &u64| Some(TTL)), plain + 8 * 1_000);
