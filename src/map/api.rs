@@ -173,9 +173,8 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash_early(key);
         let pinned = self.pin();
-        let entry = NonNull::from(pinned.read_hashed(key, hash)?);
+        let entry = NonNull::from(pinned.read(key)?);
         Some(Ref::new(entry, Hold::Own(pinned.guard)))
     }
 
@@ -197,9 +196,8 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash_early(key);
         let pinned = self.pin();
-        let entry = NonNull::from(pinned.find_hashed(key, hash)?);
+        let entry = NonNull::from(pinned.find(key)?);
         Some(Ref::new(entry, Hold::Own(pinned.guard)))
     }
 
@@ -230,9 +228,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        let hash = self.hash_early(key);
-        let pinned = self.pin();
-        pinned.read_hashed(key, hash).map(|entry| entry.value.clone())
+        self.pin().get(key).cloned()
     }
 
     /// Says whether a key has a live value.
@@ -247,9 +243,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash_early(key);
-        let pinned = self.pin();
-        pinned.find_hashed(key, hash).is_some()
+        self.pin().contains_key(key)
     }
 
     /// Gets many values at once, in the order of the keys, and hands each to `each` with its key; see

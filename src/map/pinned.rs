@@ -62,14 +62,6 @@ where
         self.map.find_live(key, &self.now, &self.guard).ok().map(|(entry, _)| entry)
     }
 
-    #[inline]
-    pub(super) fn find_hashed<Q>(&self, key: &Q, hash: u64) -> Option<&Entry<K, V>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.map.find_hashed(key, hash, &self.now, &self.guard).ok().map(|(entry, _)| entry)
-    }
-
     /// As [`find`](Self::find), for a read that moves deadlines where there is an idle time.
     #[inline]
     pub(super) fn read<Q>(&self, key: &Q) -> Option<&Entry<K, V>>
