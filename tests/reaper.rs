@@ -153,6 +153,8 @@ fn the_thread_comes_back_for_a_new_map() {
         map.insert(1, 1);
         clock.advance(LATE);
         settle(&map);
+        // The report comes when the pass is over.
+        until("it is reported", || reaper.report().retired > round);
         assert_eq!(reaper.report().retired, round + 1);
         drop(map);
         until("the thread ends", || !reaper.is_running());

@@ -292,8 +292,8 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Makes the map.
     ///
-    /// Takes half a microsecond; but the first map of a process registers that for barriers with the kernel, for which it may
-    /// wait some 15 ms if other threads are running.
+    /// The first map of a process registers that for barriers with the kernel, for which it may wait some 15 ms if other threads
+    /// are running.
     ///
     /// ```
     /// let map: ttlwheel::TtlMap<u32, u32> = ttlwheel::TtlMap::builder().build();

@@ -32,6 +32,6 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is() {
         assert!(start.elapsed() < Duration::from_secs(120), "waited in vain: {what}");
-        std::thread::sleep(Duration::from_micros(200));
+        std::thread::yield_now();
     }
 }
