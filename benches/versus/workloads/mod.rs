@@ -127,6 +127,11 @@ pub struct Case {
 }
 
 impl Case {
+    /// With as many operations again, to come first.
+    fn twice(&self) -> Self {
+        Case { ops: 2 * self.ops, ..*self }
+    }
+
     fn drawn<D: Data>(&self, draw: Draw) -> Vec<Vec<D::Key>> {
         let salt = |thread| (self.round * self.threads + thread + 1) as u64;
         (0..self.threads).map(|thread| stream::<D>(draw, self.entries, self.ops, salt(thread))).collect()
