@@ -27,7 +27,7 @@ use std::ptr;
 use crate::sync::{Ordering, fence_after_rmw};
 
 /// Units that a write moves while a resize is under way.
-pub(crate) const UNITS_A_STEP: usize = 16;
+pub(crate) const UNITS_A_STEP: usize = 4;
 /// Units that a write checks, once all were handed out.
 const CHECKS_A_STEP: usize = 64;
 /// Bins looked at to tell how full the table is.
