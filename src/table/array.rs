@@ -132,8 +132,8 @@ impl<E> Drop for Array<E> {
 /// The overflow lines of an array: handed out in order, never returned, in chunks that are allocated when first used.
 pub(super) struct Arena<E> {
     handed_out: Apart<AtomicUsize>,
-    /// Lines in the first chunk; each further chunk holds as many as all before it.
-    first: usize,
+    /// The first chunk has 2^this lines; each further chunk holds as many as all before it.
+    first_bits: u32,
     chunks: [AtomicPtr<Lines<Line<E>>>; CHUNKS],
     /// Lines after which the table is too full, or its bins too uneven. Set anew when all was copied: what the copy
     /// itself took, as it must for equal hashes, calls for nothing.
@@ -151,7 +151,7 @@ impl<E> Arena<E> {
     fn new(bins: usize) -> Self {
         Arena {
             handed_out: Apart::default(),
-            first: (bins / 16).max(1),
+            first_bits: (bins / 16).max(1).ilog2(),
             chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             limit: AtomicUsize::new(spare_lines(bins)),
         }
@@ -193,15 +193,15 @@ impl<E> Arena<E> {
 
     fn place(&self, number: u32) -> (usize, usize) {
         let line = number as usize - 1;
-        match (line / self.first).checked_ilog2() {
+        match (line >> self.first_bits).checked_ilog2() {
             None => (0, line),
-            Some(log) => (log as usize + 1, line - (self.first << log)),
+            Some(log) => (log as usize + 1, line - (1 << (self.first_bits + log))),
         }
     }
 
     /// Lines in a chunk.
     fn len_of(&self, chunk: usize) -> usize {
-        self.first << chunk.saturating_sub(1)
+        1 << (self.first_bits as usize + chunk.saturating_sub(1))
     }
 
     #[cfg(any(test, feature = "stats"))]
