@@ -305,7 +305,8 @@ impl<K, V, S> Builder<K, V, S> {
         TtlMap {
             form: if do_reads_count { Form::Bounded } else { Form::Plain },
             table: Table::with_capacity(self.initial_capacity),
-            wheel: Wheel::new(tick_at(clock.read().floor)),
+            // A coarse reading lags, and the first write would sweep what the wheel seems to have passed.
+            wheel: Wheel::new(tick_at(clock.nanos())),
             counters: Counters::default(),
             garbage: Garbage::new(),
             alarm: Alarm::default(),

@@ -207,10 +207,11 @@ impl Drop for Level {
 impl Drop for Group {
     /// Drops all tickets. Each has its bit, as nobody is between push and bit any more.
     fn drop(&mut self) {
-        for slot in 0..IN_GROUP {
-            if self.occupied.load(Ordering::Relaxed) >> slot & 1 != 0 {
-                drop(self.take(slot));
-            }
+        // Relaxed: `&mut self`.
+        let mut occupied = self.occupied.load(Ordering::Relaxed);
+        while occupied != 0 {
+            drop(self.take(occupied.trailing_zeros() as usize));
+            occupied &= occupied - 1;
         }
     }
 }
