@@ -1,6 +1,6 @@
 //! The story of upkeep: what a write does for the map beside its own work.
 //!
-//! Each write moves at most [`UNITS_A_STEP`](crate::table::grow) bins of a resize, looks at no more than 64 reminders and
+//! Each write moves at most [so many](crate::table::grow) bins of a resize, looks at no more than 64 reminders and
 //! entries, of which it retires a few that have lapsed, and frees as many as it retired and
 //! [`FREED_A_STEP`](crate::garbage) more. None of these depends on how much there is to do.
 

@@ -26,8 +26,12 @@ use std::ptr;
 
 use crate::sync::{Ordering, fence_after_rmw};
 
-/// Units that a write moves while a resize is under way.
+/// Units that a write moves while a resize is under way. A table that nobody writes to stays as it is, half moved, and is read
+/// more slowly: where units are in the caches, more of them are moved in about the same time.
 pub(crate) const UNITS_A_STEP: usize = 4;
+const UNITS_A_STEP_IF_FEW: usize = 16;
+/// So many are few: a quarter of a mebibyte of bins.
+const FEW: usize = 1 << 12;
 /// Units that a write checks, once all were handed out.
 const CHECKS_A_STEP: usize = 64;
 /// Bins looked at to tell how full the table is.
@@ -93,9 +97,10 @@ impl<E> Array<E> {
     pub(super) fn step(&self, next: &Array<E>, host: &impl Host<E>) -> bool {
         let units = self.units(next);
         // Relaxed: hands out work; whoever gets none, or dies of it, is made up for below.
-        let from = self.moving.cursor.fetch_add(UNITS_A_STEP, Ordering::Relaxed);
+        let count = if units <= FEW { UNITS_A_STEP_IF_FEW } else { UNITS_A_STEP };
+        let from = self.moving.cursor.fetch_add(count, Ordering::Relaxed);
         if from < units {
-            (from..units.min(from + UNITS_A_STEP)).for_each(|unit| self.move_unit(unit, next, host));
+            (from..units.min(from + count)).for_each(|unit| self.move_unit(unit, next, host));
             return false;
         }
         // Acquire: whoever advanced the frontier saw these units moved; so whoever makes `next` current on its word
