@@ -12,7 +12,7 @@ pub(super) struct Now<'m> {
 }
 
 impl<'m> Now<'m> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(clock: &'m Clock) -> Self {
         Now { clock, reading: Cell::new(clock.read()) }
     }

@@ -49,7 +49,7 @@ where
     K: Hash + Eq,
     S: BuildHasher,
 {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(map: &'m TtlMap<K, V, S>, guard: Guard) -> Self {
         Pinned { map, now: Now::new(&map.clock), guard }
     }
