@@ -127,9 +127,11 @@ pub struct Case {
 }
 
 impl Case {
-    /// With as many operations again, to come first.
-    fn twice(&self) -> Self {
-        Case { ops: 2 * self.ops, ..*self }
+    /// With operations to come first: as many again, or in a full run as bring a map of a million back to the caches, as far
+    /// as it fits in.
+    fn warmed(&self) -> Self {
+        let whole = if self.volume == Volume::Full { self.entries.min(1_000_000) } else { 0 };
+        Case { ops: self.ops + self.ops.max(whole), ..*self }
     }
 
     fn drawn<D: Data>(&self, draw: Draw) -> Vec<Vec<D::Key>> {

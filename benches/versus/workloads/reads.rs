@@ -21,7 +21,7 @@ impl<D: Data> Workload<D> {
         writes: false,
         rounds: Rounds::All,
         weight: 1,
-        keys: |case| case.twice().drawn::<D>(Draw::Hits),
+        keys: |case| case.warmed().drawn::<D>(Draw::Hits),
         round: |seat, case, keys| {
             read(seat, case, keys, |map, way, keys| map.get(way, keys), |keys| Tally::expected::<D>(keys, 0))
         },
@@ -43,7 +43,7 @@ impl<D: Data> Workload<D> {
         name: "get hit, zipf",
         about: "by Zipf's law with exponent 0.99, of keys that are there",
         texts: false,
-        keys: |case| case.twice().drawn::<D>(Draw::Zipf),
+        keys: |case| case.warmed().drawn::<D>(Draw::Zipf),
         ..Self::GET_HIT
     };
 
@@ -51,7 +51,7 @@ impl<D: Data> Workload<D> {
         name: "get miss",
         about: "uniform, of keys that are not there",
         texts: false,
-        keys: |case| case.twice().drawn::<D>(Draw::Misses),
+        keys: |case| case.warmed().drawn::<D>(Draw::Misses),
         round: |seat, case, keys| read(seat, case, keys, |map, way, keys| map.get(way, keys), |_| Tally::default()),
         ..Self::GET_HIT
     };
