@@ -29,6 +29,7 @@ use std::time::Instant;
 use loom::cell::UnsafeCell;
 
 use crate::garbage::{Garbage, Guard, pin};
+use crate::sync::Pages;
 use crate::table::{Array, Glance, Host, Occupied, Table, Tail};
 
 /// Checks a model and prints how many executions that took. Nothing may cut the search short.
@@ -178,7 +179,7 @@ impl Bare {
     }
 
     fn with(capacity: usize, garbage: Option<Garbage>) -> loom::sync::Arc<Self> {
-        let table = Table::with_capacity(capacity);
+        let table = Table::with_capacity(capacity, Pages::Usual);
         loom::sync::Arc::new(Bare { table, garbage, retired: Default::default(), census: Census::default() })
     }
 

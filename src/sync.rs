@@ -3,6 +3,9 @@
 
 #[cfg(ttl_loom)]
 pub(crate) mod counted;
+mod pages;
+
+pub(crate) use pages::Pages;
 
 #[cfg(not(ttl_loom))]
 pub(crate) use std::hash::RandomState;
@@ -255,6 +258,7 @@ impl<T> std::ops::Deref for Apart<T> {
 /// Made with `calloc`, so that a large one costs nothing until its pages are touched.
 pub(crate) struct Lines<T> {
     first: *mut T,
+    /// What the allocator gave; null if they are mapped apart from it.
     #[cfg(not(ttl_loom))]
     base: *mut u8,
     len: usize,
@@ -271,6 +275,15 @@ pub(crate) unsafe trait Zeroable: Default {}
 impl<T: Zeroable> Lines<T> {
     /// None where the memory can't be had.
     pub(crate) fn new(len: usize) -> Option<Self> {
+        Self::on(Pages::Usual, len)
+    }
+
+    /// On such pages, as far as the system has them.
+    pub(crate) fn on(pages: Pages, len: usize) -> Option<Self> {
+        // Pages are aligned as any line.
+        if let Some(first) = len.checked_mul(size_of::<T>()).and_then(|bytes| pages.map(bytes)) {
+            return Some(Lines { first: first.cast(), base: std::ptr::null_mut(), len });
+        }
         let layout = Self::layout(len)?;
         if layout.size() == 0 {
             return None;
@@ -296,8 +309,11 @@ impl<T: Zeroable> Lines<T> {
     ///
     /// Only once, and nothing may use them any more.
     pub(crate) unsafe fn free(&self) {
-        if let Some(layout) = Self::layout(self.len) {
-            // SAFETY: allocated in `new` with this layout; the caller vouches for the rest.
+        if self.base.is_null() {
+            // SAFETY: mapped in `on`, as many bytes; the caller vouches for the rest.
+            unsafe { pages::unmap(self.first.cast(), self.len * size_of::<T>()) };
+        } else if let Some(layout) = Self::layout(self.len) {
+            // SAFETY: allocated in `on` with this layout; the caller vouches for the rest.
             unsafe { std::alloc::dealloc(self.base, layout) };
         }
     }
@@ -308,6 +324,10 @@ impl<T: Zeroable> Lines<T> {
     pub(crate) fn new(len: usize) -> Option<Self> {
         let lines: Box<[T]> = (0..len).map(|_| T::default()).collect();
         Some(Lines { first: Box::into_raw(lines).cast(), len })
+    }
+
+    pub(crate) fn on(_pages: Pages, len: usize) -> Option<Self> {
+        Self::new(len)
     }
 
     pub(crate) unsafe fn free(&self) {

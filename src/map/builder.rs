@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::entry::Form;
 use crate::garbage::Garbage;
 use crate::reaper::Alarm;
-use crate::sync::RandomState;
+use crate::sync::{Pages, RandomState};
 use crate::table::Table;
 use crate::wheel::{Wheel, tick_at};
 
@@ -38,6 +38,7 @@ pub struct Builder<K, V, S = RandomState> {
     jitter: Jitter,
     listeners: Listeners<K, V>,
     initial_capacity: usize,
+    pages: Pages,
     hasher: S,
     clock: Option<Clock>,
     _map: PhantomData<fn() -> (K, V)>,
@@ -52,6 +53,7 @@ impl<K, V> Builder<K, V, RandomState> {
             jitter: Jitter::default(),
             listeners: Listeners::default(),
             initial_capacity: 0,
+            pages: Pages::Usual,
             hasher: RandomState::default(),
             clock: None,
             _map: PhantomData,
@@ -252,6 +254,36 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// Asks the system for huge pages (2 MiB, as a rule) for the table once that is large. The default is not to.
+    ///
+    /// A hint, for maps of several hundred thousand entries: their reads wait for memory, and on huge pages the processor needn't
+    /// look up where each 4 KiB of the table lie. Meant are its arrays of bins of 8 MiB and more, that is from some 300,000 to
+    /// 590,000 entries on: the first one as well as all that growth makes. Entries, and what overflows from bins, remain the
+    /// allocator's. Only Linux is asked, where its transparent huge pages are in mode `madvise` or `always`; without them, or where
+    /// there are none left, the table has pages as always. Huge ones or not, such arrays are mapped, and not seen by a global
+    /// allocator that counts.
+    ///
+    /// Not for who needs even writes, or makes much more room than he uses.
+    ///
+    /// # Complexity
+    ///
+    /// At 4 M entries misses took 0.87 of the time, and hits 0.91. But a write that is the first to touch 2 MiB of the table zeroes all
+    /// of them, which takes some 65 us, or 0.7 ms where a virtual machine's host must find them first; and they are resident from then on:
+    /// a table in which few bins are used takes all of its size.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ttlwheel::TtlMap;
+    ///
+    /// let map = TtlMap::builder().time_to_live(Duration::from_secs(300)).huge_pages(true).build();
+    /// (0..400_000).for_each(|n| drop(map.insert(n, n)));
+    /// assert_eq!(map.get_cloned(&399_999), Some(399_999));
+    /// ```
+    pub fn huge_pages(mut self, wanted: bool) -> Self {
+        self.pages = if wanted { Pages::Huge } else { Pages::Usual };
+        self
+    }
+
     /// Sets the hasher. The default is the standard library's, which no attacker can make collide; the map puts up
     /// with any, also with one that hands integers through.
     ///
@@ -270,6 +302,7 @@ impl<K, V, S> Builder<K, V, S> {
             jitter: self.jitter,
             listeners: self.listeners,
             initial_capacity: self.initial_capacity,
+            pages: self.pages,
             hasher,
             clock: self.clock,
             _map: PhantomData,
@@ -304,7 +337,7 @@ impl<K, V, S> Builder<K, V, S> {
         let do_reads_count = self.time_to_idle.is_some() || self.policy.is_some();
         TtlMap {
             form: if do_reads_count { Form::Bounded } else { Form::Plain },
-            table: Table::with_capacity(self.initial_capacity),
+            table: Table::with_capacity(self.initial_capacity, self.pages),
             // A coarse reading lags, and the first write would sweep what the wheel seems to have passed.
             wheel: Wheel::new(tick_at(clock.nanos())),
             counters: Counters::default(),

@@ -4,7 +4,7 @@ use std::ptr;
 
 use super::bin::{Bin, BinRef, Line};
 use super::word::{Tag, tag_of};
-use crate::sync::{Apart, AtomicPtr, AtomicUsize, Lines, Ordering};
+use crate::sync::{Apart, AtomicPtr, AtomicUsize, Lines, Ordering, Pages};
 
 /// The largest table has 2^this bins.
 pub(crate) const MAX_BITS: u32 = if cfg!(target_pointer_width = "64") { 40 } else { 24 };
@@ -25,6 +25,8 @@ pub(crate) struct Array<E> {
     mask: usize,
     window: u32,
     bits: u32,
+    /// Of this array's bins, and of those that take over.
+    pub(super) pages: Pages,
     bins: Lines<Bin<E>>,
     /// The array that takes over; null until a resize starts. Set once, by CAS.
     next: AtomicPtr<Array<E>>,
@@ -43,13 +45,14 @@ pub(super) struct Moving {
 
 impl<E> Array<E> {
     /// An array of 2^`bits` bins; None where the memory can't be had.
-    pub(super) fn new(bits: u32) -> Option<Box<Self>> {
+    pub(super) fn new(bits: u32, pages: Pages) -> Option<Box<Self>> {
         let len = 1usize << bits;
         Some(Box::new(Array {
             mask: len - 1,
             window: window(bits),
             bits,
-            bins: Lines::new(len)?,
+            pages,
+            bins: Lines::on(pages, len)?,
             next: AtomicPtr::new(ptr::null_mut()),
             arena: Arena::new(len),
             moving: Apart::default(),

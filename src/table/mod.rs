@@ -26,7 +26,7 @@ mod walk;
 mod word;
 
 use crate::garbage::Guard;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, prefetch};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Pages, prefetch};
 
 pub(crate) use array::Array;
 use array::MAX_BITS;
@@ -68,11 +68,11 @@ const LOAD: usize = 4;
 
 impl<E> Table<E> {
     /// A table with room for about `capacity` entries before it grows; smaller where the memory can't be had.
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
+    pub(crate) fn with_capacity(capacity: usize, pages: Pages) -> Self {
         let bins = capacity.div_ceil(LOAD).max(1);
         let mut bits = bins.checked_next_power_of_two().map_or(MAX_BITS, usize::ilog2).min(MAX_BITS);
         let array = loop {
-            match Array::new(bits) {
+            match Array::new(bits, pages) {
                 Some(array) => break array,
                 None if bits == 0 => out_of_memory(),
                 None => bits -= 1,
@@ -368,7 +368,7 @@ impl<E> Table<E> {
     /// Begins a resize, as a full bin would.
     pub(crate) fn start_resize(&self, bits: u32) {
         let guard = crate::garbage::pin();
-        drop(self.current(&guard).start_moving_to(Array::new(bits).expect("memory")));
+        drop(self.current(&guard).start_moving_to(Array::new(bits, self.current(&guard).pages).expect("memory")));
     }
 
     /// Moves every unit, as if each had been met frozen.
