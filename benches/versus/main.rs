@@ -10,6 +10,7 @@ mod measure;
 mod play;
 mod plots;
 mod report;
+mod sizes;
 mod targets;
 mod timeline;
 mod workloads;
@@ -38,9 +39,12 @@ struct Args {
     /// Fewer operations and smaller maps: under 50 seconds in all
     #[arg(long)]
     quick: bool,
-    /// 10 M entries as well
+    /// 10 M entries as well, of u64 to u64, in three rounds
     #[arg(long)]
     large: bool,
+    /// Cost by size instead: what there is to know of it at 1 k to 10 M entries (quick: 100 k), u64 to u64, beside papaya and dashmap
+    #[arg(long, conflicts_with_all = ["large", "plots", "set"])]
+    sizes: bool,
     /// One JSON object a line for each measurement, instead of tables
     #[arg(long)]
     json: bool,
@@ -110,7 +114,20 @@ impl Args {
         wanted.is_empty() || wanted.iter().any(|part| name.contains(part))
     }
 
+    fn wants_workload<D: Data>(&self, workload: &Workload<D>) -> bool {
+        Args::wants_name(&self.workload, workload.name) && (!self.sizes || sizes::is_about(workload))
+    }
+
+    fn wants_peer<D: Data>(&self, workload: &Workload<D>, peer: &common::Entry<D>) -> bool {
+        (workload.peers)(peer.upkeep)
+            && Args::wants_name(&self.peer, peer.name)
+            && (!self.sizes || sizes::is_beside(workload, peer))
+    }
+
     fn wants_set(&self, name: &str) -> bool {
+        if self.sizes {
+            return name == Words::NAME;
+        }
         self.set.as_ref().is_none_or(|part| name.contains(part))
     }
 }
@@ -141,7 +158,7 @@ fn run(args: &Args) -> Result {
     }
     set::<Texts>(args, &mut measurements, &neighbours, |workload| workload.texts)?;
     if !args.json {
-        print!("{}", report::tables(&measurements));
+        print!("{}", report::tables(args, &measurements));
     }
     eprintln!("{:6.1} s  in all", started.elapsed().as_secs_f64());
     Ok(())
@@ -158,9 +175,9 @@ fn set<D: Data>(
         return Ok(());
     }
     let mut workloads = workloads::all::<D>();
-    workloads.retain(|workload| wanted(workload) && Args::wants_name(&args.workload, workload.name));
+    workloads.retain(|workload| wanted(workload) && args.wants_workload(workload));
     play::all(args, &workloads, |rows| {
         measurements.extend(rows);
-        args.markdown.iter().try_for_each(|file| report::write(file, measurements, neighbours))
+        args.markdown.iter().try_for_each(|file| report::write(args, file, measurements, neighbours))
     })
 }

@@ -11,6 +11,8 @@ use crate::measure::Series;
 use crate::workloads::{Case, Rounds, Seat, Sizes, Start, Unit, Volume, Workload};
 use crate::{Args, Result};
 
+/// From so many entries on there are three rounds at most, as it takes seconds to fill a map.
+const LARGE: usize = 10_000_000;
 /// After so many rounds all maps are made anew, but not in a quick run.
 const ROUNDS_A_LAY: usize = 3;
 
@@ -97,24 +99,26 @@ fn sizes<D: Data>(args: &Args, workload: &Workload<D>) -> Vec<usize> {
         Volume::Quick if D::NAME != Words::NAME => 10_000,
         Volume::Quick | Volume::Full => usize::MAX,
     };
-    let small = |&entries: &usize| entries <= most;
     match workload.entries {
         Sizes::One(full, _) if args.volume() == Volume::Full => vec![full],
         Sizes::One(_, quick) if args.volume() == Volume::Quick => vec![quick],
         Sizes::One(_, quick) => vec![quick.min(10_000)],
         Sizes::Any(..) if !args.entries.is_empty() => args.entries.clone(),
+        Sizes::Any(..) if args.sizes => crate::sizes::all(args.volume()).to_vec(),
         Sizes::Any(full, quick) => {
             let sizes = if args.volume() == Volume::Quick { quick } else { full };
-            let large = args.large.then_some(10_000_000);
-            sizes.iter().copied().chain(large).filter(small).collect()
+            // All peers at once would not have room for as many of the second set.
+            let large = (args.large && D::NAME == Words::NAME).then_some(LARGE);
+            let mut sizes: Vec<_> = sizes.iter().copied().chain(large).map(|entries| entries.min(most)).collect();
+            sizes.dedup();
+            sizes
         }
     }
 }
 
 fn seats<D: Data>(args: &Args, workload: &Workload<D>, entries: usize) -> Vec<Seat<D>> {
     let peers = peers::all::<D>().into_iter().enumerate();
-    let wanted =
-        peers.filter(|(i, peer)| *i == 0 || (Args::wants_name(&args.peer, peer.name) && (workload.peers)(peer.upkeep)));
+    let wanted = peers.filter(|(i, peer)| *i == 0 || args.wants_peer(workload, peer));
     let mut seats: Vec<_> = wanted.map(|(_, peer)| Seat::new(peer)).collect();
     Seat::lay(&mut seats, workload.start, entries, 0);
     seats
@@ -132,13 +136,15 @@ struct Chair {
 fn rounds<D: Data>(args: &Args, workload: &Workload<D>, seats: &mut [Seat<D>], case: Case) -> Vec<Measurement> {
     let mut chairs: Vec<Chair> = Vec::new();
     for (seat, of) in seats.iter().enumerate() {
-        let ways = of.entry.ways.iter().filter(|&&way| (workload.ways)(way));
+        let wanted = |way: Way| (workload.ways)(way) && (!args.sizes || matches!(way, Way::Call | Way::Held));
+        let ways = of.entry.ways.iter().filter(|&&way| wanted(way));
         let figures = vec![Series::default(); workload.figures.len()];
         chairs.extend(ways.map(|&way| Chair { seat, way, figures: figures.clone() }));
     }
+    let most = if case.entries >= LARGE { args.rounds().min(3) } else { args.rounds() };
     let (first, last) = match workload.rounds {
-        Rounds::All => (0, args.rounds()),
-        Rounds::Five => (1, args.rounds().min(5)),
+        Rounds::All => (0, most),
+        Rounds::Five => (1, most.min(5)),
         Rounds::One => (1, 1),
     };
     for round in first..=last {

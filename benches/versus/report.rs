@@ -4,16 +4,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::Result;
 use crate::common::{Data, Texts, Words};
 use crate::machine::{Neighbours, command, surroundings};
 use crate::play::Measurement;
 use crate::targets;
 use crate::workloads;
-
-/// What is between these lines of a file is replaced.
-const BEGIN: &str = "<!-- versus: begin -->";
-const END: &str = "<!-- versus: end -->";
+use crate::{Args, Result, sizes};
 
 /// Three digits are more than such a figure is worth.
 fn short(figure: f64) -> String {
@@ -38,7 +34,7 @@ pub fn case(entries: usize, threads: usize) -> String {
     entries.into_iter().chain(threads).collect::<Vec<_>>().join(", ")
 }
 
-fn cell(row: &Measurement) -> String {
+pub fn cell(row: &Measurement) -> String {
     let median = row.ns.or(row.bytes).unwrap_or(f64::NAN);
     let spread = match row.min == row.max {
         true => String::new(),
@@ -50,8 +46,11 @@ fn cell(row: &Measurement) -> String {
     }
 }
 
-/// The targets, then a table a workload: a row a peer, a column a case or figure.
-pub fn tables(measurements: &[Measurement]) -> String {
+/// The targets, then a table a workload: a row a peer, a column a case or figure. Or cost by size, if that was asked for.
+pub fn tables(args: &Args, measurements: &[Measurement]) -> String {
+    if args.sizes {
+        return sizes::tables(measurements);
+    }
     let mut text = targets::table(measurements);
     text.push_str(&set::<Words>(measurements));
     text.push_str(&set::<Texts>(measurements));
@@ -101,7 +100,7 @@ fn capital(text: &str) -> String {
 }
 
 /// The tables with what they were measured on and how to read them.
-fn page(measurements: &[Measurement], neighbours: &Neighbours) -> String {
+fn page(args: &Args, measurements: &[Measurement], neighbours: &Neighbours) -> String {
     format!(
         "Measured by `{}`:\n{}. {}\n\n\
          Nanoseconds an operation, or bytes an entry. In each round every peer has its turn, in one process; the figure is \
@@ -114,21 +113,24 @@ fn page(measurements: &[Measurement], neighbours: &Neighbours) -> String {
         command(),
         surroundings(),
         neighbours.told(),
-        tables(measurements)
+        tables(args, measurements)
     )
 }
 
 /// Puts the page between the markers of a file; at its end, if there are none.
-pub fn write(file: &Path, measurements: &[Measurement], neighbours: &Neighbours) -> Result {
+pub fn write(args: &Args, file: &Path, measurements: &[Measurement], neighbours: &Neighbours) -> Result {
     let at = |error: std::io::Error| format!("{}: {error}", file.display());
     let old = if file.exists() { fs::read_to_string(file).map_err(at)? } else { String::new() };
-    Ok(fs::write(file, between(&old, &page(measurements, neighbours))).map_err(at)?)
+    let name = if args.sizes { "sizes" } else { "versus" };
+    Ok(fs::write(file, between(name, &old, &page(args, measurements, neighbours))).map_err(at)?)
 }
 
-fn between(old: &str, page: &str) -> String {
-    let (before, after) = match (old.find(BEGIN), old.find(END)) {
-        (Some(begin), Some(end)) if begin < end => (&old[..begin], &old[end + END.len()..]),
+/// What is between the lines of this name is replaced.
+fn between(name: &str, old: &str, page: &str) -> String {
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (before, after) = match (old.find(&begin), old.find(&end)) {
+        (Some(from), Some(to)) if from < to => (&old[..from], &old[to + end.len()..]),
         _ => (old, "\n"),
     };
-    format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", page.trim_end())
+    format!("{before}{begin}\n\n{}\n\n{end}{after}", page.trim_end())
 }

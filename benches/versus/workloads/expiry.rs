@@ -42,7 +42,7 @@ impl<D: Data> Workload<D> {
         name: "reclaim lapsed",
         about: "remove entries all of which have lapsed, an entry, until none is left",
         figures: NANOS,
-        entries: Sizes::One(1_000_000, 50_000),
+        entries: Sizes::Any(&[1_000_000], &[50_000]),
         round: |seat, case, _| {
             tidy();
             let map = lapsed(seat, case);
