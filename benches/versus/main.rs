@@ -72,7 +72,7 @@ struct Args {
     /// Rounds, at least 5 [default: 9, quick: 5]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(5..))]
     rounds: Option<u16>,
-    /// Gets a thread makes in a round, of which other operations are a part [default: 1000000, quick: 50000]
+    /// Gets a thread makes in a round, of which other operations are a part [default: 1000000, quick: 30000]
     #[arg(long, value_name = "COUNT")]
     ops: Option<usize>,
     /// Given by cargo bench; without it this is a short run that checks the answers
@@ -105,7 +105,7 @@ impl Args {
     fn gets(&self) -> usize {
         self.ops.unwrap_or(match self.volume() {
             Volume::Check => 1_000,
-            Volume::Quick => 50_000,
+            Volume::Quick => 30_000,
             Volume::Full => 1_000_000,
         })
     }

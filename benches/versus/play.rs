@@ -144,7 +144,7 @@ fn rounds<D: Data>(args: &Args, workload: &Workload<D>, seats: &mut [Seat<D>], c
     let most = if case.entries >= LARGE { args.rounds().min(3) } else { args.rounds() };
     let (first, last) = match workload.rounds {
         Rounds::All => (0, most),
-        Rounds::Five => (1, most.min(5)),
+        Rounds::Five => (1, most.min(if args.quick { 3 } else { 5 })),
         Rounds::One => (1, 1),
     };
     for round in first..=last {

@@ -99,7 +99,7 @@ pub enum Start {
 pub enum Rounds {
     /// As many as are asked for, after one that does not count.
     All,
-    /// Five at most, all of which count: one is dear, and long enough.
+    /// Five at most (three in a quick run), all of which count: one is dear, and long enough.
     Five,
     /// One tells it all: no time is taken.
     One,
