@@ -104,8 +104,20 @@ impl Garbage {
 
     /// Takes a thing that nobody who pins from now on can reach; says whether nothing else waited where it is kept.
     pub(crate) fn retire(&self, thing: Retired, guard: &Guard) -> bool {
+        self.retire_all([thing].into_iter(), guard)
+    }
+
+    /// The same for several at once.
+    #[inline]
+    pub(crate) fn retire_all(&self, mut things: impl Iterator<Item = Retired>, guard: &Guard) -> bool {
         let mut is_first = false;
-        self.retire_then(thing, guard, &mut is_first, |taken| drop(taken));
+        let Some(first) = things.next() else { return false };
+        let rest = |mut taken: Taken<'_>| {
+            things.by_ref().for_each(|thing| taken.bag().push(thing, guard));
+        };
+        self.retire_then(first, guard, &mut is_first, rest);
+        // Of the rest, if no shard was free.
+        things.for_each(|thing| self.spill(thing));
         is_first
     }
 

@@ -21,7 +21,7 @@ use super::{Now, RemovalCause, judge};
 use crate::clock::NEVER;
 use crate::entry::Entry;
 use crate::sync::{Ordering, fence, fence_after_rmw, prefetch};
-use crate::table::{BinRef, Occupied};
+use crate::table::{BinRef, Slots};
 use crate::unwind::discard;
 use crate::wheel::{Bucket, Due, Reminder, Sweep, start_of, tick_after, tick_at};
 
@@ -129,7 +129,6 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     fn work_off(&self, now: &Now<'_>, exactly: Option<u64>, most: Most) -> (Tally, bool) {
         let mut done = Tally::default();
         let Some(mut sweep) = self.map.wheel.sweep() else { return (done, false) };
-        let mut entries = Vec::new();
         let mut more = true;
         while done.looked_at() < most.looked_at && done.retired < most.retired {
             let Some(reminder) = sweep.next(exactly) else {
@@ -137,7 +136,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
                 break;
             };
             done.taken += 1;
-            let fire = || self.fire(reminder, &mut sweep, &mut entries, now, exactly, &mut done);
+            let fire = || self.fire(reminder, &mut sweep, now, exactly, &mut done);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(fire)) {
                 // The hash of a key that is to be moved. Another try, in a while.
                 let again = Reminder { due: Due::UNSET, superseded: Due::NONE, ..reminder };
@@ -155,15 +154,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         (done, more)
     }
 
-    fn fire(
-        &self,
-        reminder: Reminder,
-        sweep: &mut Sweep<'_>,
-        entries: &mut Vec<Occupied<'g, Entry<K, V>>>,
-        now: &Now<'_>,
-        exactly: Option<u64>,
-        done: &mut Tally,
-    ) {
+    fn fire(&self, reminder: Reminder, sweep: &mut Sweep<'_>, now: &Now<'_>, exactly: Option<u64>, done: &mut Tally) {
         let Reminder { bucket, due, superseded } = reminder;
         let tick = tick_at(now.floor());
         let last = if exactly.is_some() { tick + 1 } else { tick };
@@ -210,7 +201,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         done.fired += 1;
         // The due is taken back before the bucket is looked at; pairs with the fence in `remind` (W7).
         fence_after_rmw();
-        let is_settled = match self.visit(bin, entries, now, done) {
+        let is_settled = match self.visit(bin, now, done) {
             Some(deadline) => self.file_again(bin, deadline, (bucket, superseded), tick),
             None => false,
         };
@@ -294,23 +285,33 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     }
 
     /// Retires what has lapsed in a bucket; returns the earliest deadline of what is left, or nothing if it has moved.
-    fn visit(
-        &self,
-        bin: BinRef<'g, Entry<K, V>>,
-        entries: &mut Vec<Occupied<'g, Entry<K, V>>>,
-        now: &Now<'_>,
-        done: &mut Tally,
-    ) -> Option<u64> {
-        entries.clear();
+    fn visit(&self, bin: BinRef<'g, Entry<K, V>>, now: &Now<'_>, done: &mut Tally) -> Option<u64> {
         if bin.is_frozen() {
             return None;
         }
-        bin.snapshot(entries)?;
+        let standing = bin.standing()?;
         // All at once: each lapse ends with a CAS, which waits for what came before it.
-        entries.iter().for_each(|found| prefetch(found.as_ptr()));
-        done.examined += entries.len();
-        let mut earliest = NEVER;
-        for found in entries.drain(..) {
+        standing.in_slots().for_each(|(_, found)| prefetch(found.as_ptr()));
+        let (mut earliest, mut emptied, mut missed) = (NEVER, Slots::default(), Slots::default());
+        for (number, found) in standing.in_slots() {
+            done.examined += 1;
+            match judge(found.entry(), now) {
+                Some(deadline) => earliest = earliest.min(deadline),
+                None if found.empty() => emptied.add(number),
+                None => missed.add(number),
+            }
+        }
+        // At once, and before anything of the user's runs.
+        bin.free_all(emptied);
+        let gone = emptied.numbers().map(|number| standing.occupied(number).as_ptr());
+        // SAFETY: emptied by us, so unlinked by this call, each.
+        unsafe { self.map.retire_all(gone, RemovalCause::Expired, self.guard) };
+        done.retired += emptied.count();
+        for number in missed.numbers() {
+            done.retired += usize::from(self.unlink(standing.occupied(number), RemovalCause::Expired));
+        }
+        for found in standing.in_tail() {
+            done.examined += 1;
             match judge(found.entry(), now) {
                 Some(deadline) => earliest = earliest.min(deadline),
                 None => done.retired += usize::from(self.unlink(found, RemovalCause::Expired)),

@@ -182,6 +182,23 @@ impl<K, V, S> TtlMap<K, V, S> {
         self.note_retired(is_first, guard);
     }
 
+    /// The same for several, which are told of before any is retired.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Upkeep::pay_and_retire`], for each.
+    pub(super) unsafe fn retire_all(
+        &self,
+        entries: impl Iterator<Item = *mut Entry<K, V>> + Clone,
+        cause: RemovalCause,
+        guard: &Guard,
+    ) {
+        // SAFETY: unlinked by the caller, and not retired yet.
+        entries.clone().for_each(|entry| self.tell(unsafe { &*entry }, cause, guard));
+        let is_first = self.garbage.retire_all(entries.map(|entry| tagged(entry, ENTRY)), guard);
+        self.note_retired(is_first, guard);
+    }
+
     /// Counts an entry that was unlinked, and tells those who want to know of it.
     #[inline]
     fn tell(&self, entry: &Entry<K, V>, cause: RemovalCause, guard: &Guard) {

@@ -86,6 +86,10 @@ impl<'g, E> Occupied<'g, E> {
         Occupied { slot, word, home: None }
     }
 
+    pub(super) fn in_slot(bin: BinRef<'g, E>, number: usize, word: Word<E>) -> Self {
+        Occupied { slot: bin.slot(number), word, home: Some((bin.bin, number)) }
+    }
+
     #[inline]
     pub(crate) fn entry(&self) -> &'g E {
         // SAFETY: a word read between two equal headers, or out of a tail, is that of a published entry; entries are
@@ -110,13 +114,18 @@ impl<'g, E> Occupied<'g, E> {
 
     /// Unlinks the entry; false if it no longer stands there (or is being moved). On true it is the caller's to retire.
     pub(crate) fn unlink(&self) -> bool {
-        if self.word.is_frozen() || !self.slot.swing(self.word, Word::DEAD) {
+        if !self.empty() {
             return false;
         }
         if let Some((bin, number)) = self.home {
             bin.free(number, self.slot);
         }
         true
+    }
+
+    /// The same, but for the slot, which is left to [`BinRef::free_all`].
+    pub(crate) fn empty(&self) -> bool {
+        !self.word.is_frozen() && self.slot.swing(self.word, Word::DEAD)
     }
 }
 
@@ -325,35 +334,6 @@ impl<'g, E> BinRef<'g, E> {
     /// The tail of a sealed bin: null before its first key, or in a bin that is not sealed.
     pub(super) fn tail(self) -> Option<&'g TailCell<E>> {
         self.line().map(|line| &line.tail)
-    }
-
-    /// Reads the bin's entries as they stood together at some moment; None if it has moved.
-    pub(crate) fn snapshot(self, into: &mut Vec<Occupied<'g, E>>) -> Option<()> {
-        let start = into.len();
-        loop {
-            into.truncate(start);
-            let header = self.bin.load();
-            if header.is_moved() {
-                return None;
-            }
-            for number in header.live_slots() {
-                let slot = self.slot(number);
-                let word = slot.load();
-                if !word.is_vacant() {
-                    into.push(Occupied { slot, word, home: Some((self.bin, number)) });
-                }
-            }
-            if self.bin.load().version() != header.version() {
-                continue;
-            }
-            if header.is_sealed() {
-                if let Some(tail) = self.tail() {
-                    let words = tail.words().filter(|(_, word)| !word.is_vacant());
-                    into.extend(words.map(|(slot, word)| Occupied::in_tail(slot, word)));
-                }
-            }
-            return Some(());
-        }
     }
 }
 

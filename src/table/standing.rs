@@ -1,0 +1,103 @@
+//! What stands in a bin at one moment, for who goes through all of it: walks, and sweeps, which empty several slots at once.
+
+use super::bin::{BinRef, Occupied};
+use super::header::SLOTS;
+use super::word::Word;
+
+/// The words of a bin's slots, as they stood together. On the stack: sweeps come by often.
+pub(crate) struct Standing<'g, E> {
+    bin: BinRef<'g, E>,
+    words: [Word<E>; SLOTS],
+    there: Slots,
+    is_sealed: bool,
+}
+
+/// Some of a bin's slots: slot n is bit n.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Slots(u64);
+
+impl Slots {
+    pub(crate) fn add(&mut self, number: usize) {
+        self.0 |= 1 << number;
+    }
+
+    pub(crate) fn has(self, number: usize) -> bool {
+        self.0 >> number & 1 != 0
+    }
+
+    pub(crate) fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> + Clone {
+        (0..SLOTS).filter(move |&number| self.has(number))
+    }
+}
+
+impl<'g, E> BinRef<'g, E> {
+    /// Reads the bin's entries as they stood together at some moment (those in a tail later); None if it has moved.
+    pub(crate) fn standing(self) -> Option<Standing<'g, E>> {
+        loop {
+            let header = self.bin.load();
+            if header.is_moved() {
+                return None;
+            }
+            let (mut words, mut there) = ([Word::VIRGIN; SLOTS], Slots::default());
+            for number in header.live_slots() {
+                let word = self.slot(number).load();
+                if !word.is_vacant() {
+                    words[number] = word;
+                    there.add(number);
+                }
+            }
+            if self.bin.load().version() != header.version() {
+                continue;
+            }
+            return Some(Standing { bin: self, words, there, is_sealed: header.is_sealed() });
+        }
+    }
+
+    /// Adds the bin's entries, as they stood together at some moment; None if it has moved.
+    pub(crate) fn snapshot(self, into: &mut Vec<Occupied<'g, E>>) -> Option<()> {
+        let standing = self.standing()?;
+        into.extend(standing.in_slots().map(|(_, found)| found).chain(standing.in_tail()));
+        Some(())
+    }
+
+    /// Frees those of some slots whose word is DEAD, by one change. Frozen bins are left as they are, and so is what others
+    /// freed first.
+    pub(crate) fn free_all(self, emptied: Slots) {
+        let mut header = self.bin.load();
+        while !header.is_frozen() {
+            // As for a single one: the words are read under each header anew.
+            let is_to_free = |&number: &usize| header.is_live(number) && self.slot(number).load().is_dead();
+            let freed = emptied.numbers().filter(is_to_free).fold(header, |to, number| to.freed(number));
+            if freed == header {
+                return;
+            }
+            match self.bin.try_change(header, freed) {
+                Ok(()) => return,
+                Err(seen) => header = seen,
+            }
+        }
+    }
+}
+
+impl<'g, E> Standing<'g, E> {
+    /// The entries in the bin's slots, with their numbers.
+    pub(crate) fn in_slots(&self) -> impl Iterator<Item = (usize, Occupied<'g, E>)> {
+        self.there.numbers().map(|number| (number, self.occupied(number)))
+    }
+
+    /// The entries in the bin's tail.
+    pub(crate) fn in_tail(&self) -> impl Iterator<Item = Occupied<'g, E>> {
+        let tail = if self.is_sealed { self.bin.tail() } else { None };
+        let words = tail.into_iter().flat_map(|tail| tail.words()).filter(|(_, word)| !word.is_vacant());
+        words.map(|(slot, word)| Occupied::in_tail(slot, word))
+    }
+
+    /// The entry in a slot that there was one in.
+    pub(crate) fn occupied(&self, number: usize) -> Occupied<'g, E> {
+        Occupied::in_slot(self.bin, number, self.words[number])
+    }
+}
