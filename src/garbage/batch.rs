@@ -6,7 +6,7 @@ use std::collections::LinkedList;
 use std::ptr;
 
 use super::pin::{Grace, Guard, Scan};
-use crate::sync::Witness;
+use crate::sync::{Witness, prefetch};
 
 /// Things a batch. A batch costs a fence and a look at other threads' records, so the more there are, the larger batches
 /// should be; but what is in an open batch waits until it is full.
@@ -135,8 +135,18 @@ impl Things {
         let thing = piece.things[piece.len];
         if piece.len == 0 {
             self.top = piece.below.take();
+            self.fetch();
         }
         self.len -= 1;
         Some(thing)
+    }
+
+    /// Has the things of the top piece fetched: the allocator writes to what it frees.
+    fn fetch(&self) {
+        let Some(piece) = &self.top else { return };
+        piece.things.iter().take(piece.len).for_each(|&thing| prefetch(thing));
+        if let Some(below) = &piece.below {
+            prefetch(ptr::from_ref(&**below));
+        }
     }
 }
