@@ -136,6 +136,14 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
                 break;
             };
             done.taken += 1;
+            // While this one is worked off the next one's entries come, and the line of the one after it.
+            let [next, after] = sweep.ahead();
+            if let Some(bucket) = next {
+                self.map.table.prefetch_entries(bucket.number(), self.guard);
+            }
+            if let Some(bucket) = after {
+                self.map.table.prefetch_bin(bucket.number(), self.guard);
+            }
             let fire = || self.fire(reminder, &mut sweep, now, exactly, &mut done);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(fire)) {
                 // The hash of a key that is to be moved. Another try, in a while.

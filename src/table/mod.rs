@@ -116,6 +116,24 @@ impl<E> Table<E> {
         array.bin_of(hash).prefetch_entry(array.tag(hash));
     }
 
+    /// Has the line fetched of the bin that has this number in a table of 2^`bits` bins, if the present one is such.
+    #[inline]
+    pub(crate) fn prefetch_bin(&self, (index, bits): (usize, u32), guard: &Guard) {
+        let array = self.current(guard);
+        if array.bits() == bits {
+            prefetch(array.bin(index).bin);
+        }
+    }
+
+    /// Has its entries fetched, once the line is there.
+    #[inline]
+    pub(crate) fn prefetch_entries(&self, (index, bits): (usize, u32), guard: &Guard) {
+        let array = self.current(guard);
+        if array.bits() == bits {
+            array.bin(index).prefetch_entries();
+        }
+    }
+
     /// Finds the entry of this hash that `is` says yes to, if that is plain at the first look.
     #[inline(always)]
     pub(crate) fn glance<'g>(&self, hash: u64, is: impl FnOnce(&E) -> bool, guard: &'g Guard) -> Glance<'g, E> {

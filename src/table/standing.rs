@@ -64,6 +64,12 @@ impl<'g, E> BinRef<'g, E> {
         Some(())
     }
 
+    /// Has the entries fetched that stand in the bin's own line.
+    pub(super) fn prefetch_entries(self) {
+        let own = self.header().live_slots().map_while(|number| self.bin.slots.get(number));
+        own.for_each(|slot| slot.prefetch_entry());
+    }
+
     /// Frees those of some slots whose word is DEAD, by one change. Frozen bins are left as they are, and so is what others
     /// freed first.
     pub(crate) fn free_all(self, emptied: Slots) {

@@ -7,7 +7,7 @@
 use std::ptr;
 
 use super::Wheel;
-use super::slot::{List, Reminder, Ticket};
+use super::slot::{Bucket, List, Reminder, Ticket};
 use crate::sync::{AtomicPtr, Ordering, fence_after_rmw, thread_number};
 
 pub(super) const LANES: usize = if cfg!(ttl_loom) { 2 } else { 8 };
@@ -83,6 +83,11 @@ impl Sweep<'_> {
             list = self.wheel.claim_early(nanos);
         }
         if list.is_empty() { self.wheel.claim_stale() } else { list }
+    }
+
+    /// The buckets of the next two reminders, as far as is known.
+    pub(crate) fn ahead(&self) -> [Option<Bucket>; 2] {
+        self.list.ahead()
     }
 
     /// Whether the last reminder may have been taken before its time.

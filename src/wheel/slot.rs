@@ -5,7 +5,7 @@
 use std::ptr;
 
 use super::geometry::{Due, SLOTS, slot_of};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, Witness};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, Witness, prefetch};
 
 /// A reminder to look at a bucket. It is no promise that there is something to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,18 @@ impl List {
         ticket.owned.touch();
         self.first = ticket.next;
         Some(ticket)
+    }
+
+    /// The buckets of the first two, as far as there are; has the third ticket fetched.
+    pub(super) fn ahead(&self) -> [Option<Bucket>; 2] {
+        // SAFETY: the list owns its tickets; likewise below.
+        let Some(first) = (unsafe { self.first.as_ref() }) else { return [None; 2] };
+        // SAFETY: likewise.
+        let second = unsafe { first.next.as_ref() };
+        if let Some(second) = second {
+            prefetch(second.next);
+        }
+        [Some(first.reminder.bucket), second.map(|second| second.reminder.bucket)]
     }
 
     pub(super) fn push(&mut self, mut ticket: Box<Ticket>) {
