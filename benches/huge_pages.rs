@@ -8,7 +8,7 @@ mod common;
 use std::time::Instant;
 
 use common::{Batches, Draw, Hasher, TTL, Tally, Timings, Way, Words, hasher, keys, stream, timings};
-use ttlwheel::TtlMap;
+use ttlwheel::{Pages, TtlMap};
 
 type Map = TtlMap<u64, u64, Hasher>;
 
@@ -21,7 +21,11 @@ const GETS: usize = 1_000_000;
 const GROWN: usize = 1_000_000;
 
 fn map(huge_pages: bool) -> Map {
-    TtlMap::builder().time_to_live(TTL).huge_pages(huge_pages).hasher(hasher()).build()
+    TtlMap::builder()
+        .time_to_live(TTL)
+        .pages(if huge_pages { Pages::Huge } else { Pages::Mapped })
+        .hasher(hasher())
+        .build()
 }
 
 /// What was measured of maps without huge pages and with them: a sample a round.

@@ -65,6 +65,7 @@ pub use map::{Census, Lag, Stats, UpkeepStats};
 #[cfg(feature = "serde")]
 pub use map::{LoadError, Snapshot};
 pub use reaper::{Reaper, ReaperBuilder, ReaperReport};
+pub use sync::Pages;
 #[cfg(ttl_loom)]
 pub use sync::{Arc, Weak};
 

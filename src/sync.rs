@@ -5,7 +5,7 @@
 pub(crate) mod counted;
 mod pages;
 
-pub(crate) use pages::Pages;
+pub use pages::Pages;
 
 #[cfg(not(ttl_loom))]
 pub(crate) use std::hash::RandomState;
@@ -255,7 +255,7 @@ impl<T> std::ops::Deref for Apart<T> {
 
 /// A slice of lines that starts out as zeroes (`std`) or as default values (`loom`, whose atomics are objects).
 ///
-/// Made with `calloc`, so that a large one costs nothing until its pages are touched.
+/// Made with `calloc` or mapped, so that a large one costs nothing until its pages are touched.
 pub(crate) struct Lines<T> {
     first: *mut T,
     /// What the allocator gave; null if they are mapped apart from it.
@@ -273,15 +273,15 @@ pub(crate) unsafe trait Zeroable: Default {}
 
 #[cfg(not(ttl_loom))]
 impl<T: Zeroable> Lines<T> {
-    /// None where the memory can't be had.
+    /// Of the allocator; None where the memory can't be had.
     pub(crate) fn new(len: usize) -> Option<Self> {
-        Self::on(Pages::Usual, len)
+        Self::on(Pages::Allocator, len)
     }
 
-    /// On such pages, as far as the system has them.
+    /// The same, on such pages as far as the system has them.
     pub(crate) fn on(pages: Pages, len: usize) -> Option<Self> {
         // Pages are aligned as any line.
-        if let Some(first) = len.checked_mul(size_of::<T>()).and_then(|bytes| pages.map(bytes)) {
+        if let Some(first) = len.checked_mul(size_of::<T>()).and_then(|bytes| pages::map(pages, bytes)) {
             return Some(Lines { first: first.cast(), base: std::ptr::null_mut(), len });
         }
         let layout = Self::layout(len)?;

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Identity, manual_map, purge_all, race, scaled, serial, tiny_map};
-use ttlwheel::TtlMap;
+use ttlwheel::{Pages, TtlMap};
 
 /// The system's allocator, with the bytes that are out.
 struct Counting;
@@ -258,7 +258,7 @@ fn assert_bytes(builder: impl Fn() -> ttlwheel::Builder<u64, u64>, expected: i64
 #[test]
 fn entries_pay_for_a_bound_only_where_reads_move_deadlines() {
     let _serial = serial();
-    let builder = || TtlMap::builder().time_to_live(TTL);
+    let builder = || TtlMap::builder().time_to_live(TTL).pages(Pages::Allocator);
     let mut runs: Vec<_> = (0..21).map(|_| bytes_of_entries(builder).0).collect();
     runs.sort_unstable();
     let plain = runs[10];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::fuse::{Fuse, Site, When, spark};
 use common::watching::{Watching, blocks, stopped_at, tables};
 use common::{Collide, Identity, Rng, serial, tiny_map};
-use ttlwheel::{ManualClock, TtlMap};
+use ttlwheel::{ManualClock, Pages, TtlMap};
 
 #[global_allocator]
 static ALLOCATOR: Watching = Watching;
@@ -24,7 +24,11 @@ fn purge_ends_beside_a_thread_that_stopped_anywhere() {
     for (capacity, present) in [1, 1_000].into_iter().flat_map(|capacity| (12..40).map(move |keys| (capacity, keys))) {
         for n in 1.. {
             let clock = ManualClock::new();
-            let builder = TtlMap::<u64, u64>::builder().initial_capacity(capacity).time_to_live(ttl).clock(&clock);
+            let builder = TtlMap::<u64, u64>::builder()
+                .pages(Pages::Allocator)
+                .initial_capacity(capacity)
+                .time_to_live(ttl)
+                .clock(&clock);
             let map = builder.hasher(Collide::<1>).build();
             (0..present).for_each(|key| drop(map.insert(key, key)));
             let stopped = stopped_at(

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use common::{Collide, Identity, Rng};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
-use ttlwheel::{Clock, ManualClock, TtlMap};
+use ttlwheel::{Clock, ManualClock, Pages, TtlMap};
 
 /// The system's allocator, but on a thread that says so a bump allocator over one mapping, which never frees.
 struct Arena;
@@ -124,7 +124,7 @@ fn many_pins<S: BuildHasher>(map: &Map<S>) {
 fn map_in_arena<S: BuildHasher>(clock: impl FnOnce() -> Clock, hasher: S) -> Box<Map<S>> {
     warm_up();
     in_arena(|| {
-        let builder = TtlMap::<u64, u64>::builder().time_to_live(Duration::from_secs(86_400));
+        let builder = TtlMap::<u64, u64>::builder().time_to_live(Duration::from_secs(86_400)).pages(Pages::Allocator);
         Box::new(builder.initial_capacity(1).clock(clock()).hasher(hasher).build())
     })
 }

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ttlwheel::{Inserted, ManualClock, Pinned, TtlMap};
+use ttlwheel::{Inserted, ManualClock, Pages, Pinned, TtlMap};
 
 use crate::failure::Failure;
 use crate::key::Key;
@@ -96,7 +96,8 @@ pub fn play<K: Key>(requests: Vec<Request<K>>, settings: &Settings) -> Result<Ou
 
     let baseline = memory::allocated();
     let clock = ManualClock::new();
-    let builder = TtlMap::builder().clock(&clock);
+    // All memory is the allocator's, which counts.
+    let builder = TtlMap::builder().pages(Pages::Allocator).clock(&clock);
     let builder = match settings.ttl {
         Some(ttl) => builder.time_to_live(ttl),
         None => builder,

@@ -53,7 +53,7 @@ impl<K, V> Builder<K, V, RandomState> {
             jitter: Jitter::default(),
             listeners: Listeners::default(),
             initial_capacity: 0,
-            pages: Pages::Usual,
+            pages: Pages::default(),
             hasher: RandomState::default(),
             clock: None,
             _map: PhantomData,
@@ -254,33 +254,31 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Asks the system for huge pages (2 MiB, as a rule) for the table once that is large. The default is not to.
+    /// Sets where the table has its large arrays, those of 128 KiB and more (some 9,000 entries): see [`Pages`].
     ///
-    /// A hint, for maps of several hundred thousand entries: their reads wait for memory, and on huge pages the processor needn't
-    /// look up where each 4 KiB of the table lie. Meant are its arrays of bins of 8 MiB and more, that is from some 300,000 to
-    /// 590,000 entries on: the first one as well as all that growth makes. Entries, and what overflows from bins, remain the
-    /// allocator's. Only Linux is asked, where its transparent huge pages are in mode `madvise` or `always`; without them, or where
-    /// there are none left, the table has pages as always. Huge ones or not, such arrays are mapped, and not seen by a global
-    /// allocator that counts.
+    /// The default, [`Pages::Mapped`], is apart from the allocator's memory, so that growth waits for no work of that one's on what
+    /// others have freed; a global allocator that counts does not see such arrays. [`Pages::Allocator`] has all memory from it.
     ///
-    /// Not for who needs even writes, or makes much more room than he uses.
+    /// [`Pages::Huge`] asks for huge pages where an array is of 8 MiB or more, so that fewer lookups of the processor's own go
+    /// to memory. A hint: only Linux is asked, where its transparent huge pages are in mode `madvise` or `always`; where
+    /// there are none left the table has usual ones. Not for who needs even writes, or makes much more room than he uses.
     ///
     /// # Complexity
     ///
-    /// At 4 M entries misses took 0.87 of the time, and hits 0.91. But a write that is the first to touch 2 MiB of the table zeroes all
-    /// of them, which takes some 65 us, or 0.7 ms where a virtual machine's host must find them first; and they are resident from then on:
-    /// a table in which few bins are used takes all of its size.
+    /// On huge pages at 4 M entries misses took 0.87 of the time, and hits 0.91. But a write that is the first to touch 2 MiB of the
+    /// table zeroes all of them, which takes some 65 us, or 0.7 ms where a virtual machine's host must find them first; and they are
+    /// resident from then on: a table in which few bins are used takes all of its size.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use ttlwheel::TtlMap;
+    /// use ttlwheel::{Pages, TtlMap};
     ///
-    /// let map = TtlMap::builder().time_to_live(Duration::from_secs(300)).huge_pages(true).build();
+    /// let map = TtlMap::builder().time_to_live(Duration::from_secs(300)).pages(Pages::Huge).build();
     /// (0..400_000).for_each(|n| drop(map.insert(n, n)));
     /// assert_eq!(map.get_cloned(&399_999), Some(399_999));
     /// ```
-    pub fn huge_pages(mut self, wanted: bool) -> Self {
-        self.pages = if wanted { Pages::Huge } else { Pages::Usual };
+    pub fn pages(mut self, pages: Pages) -> Self {
+        self.pages = pages;
         self
     }
 

@@ -1,31 +1,36 @@
-//! Memory on huge pages, where the system gives them to who asks: Linux, mapped by ourselves.
+//! Large memory, mapped by ourselves: zeroes that nobody has to write, and that the system has back as soon as we do.
 //!
-//! Not by the allocator: for an alignment of 2 MiB std's `alloc_zeroed` would write all the zeroes, and the advice would
-//! stay with memory that is somebody else's later.
+//! Not by the allocator. glibc's, asked for a large block or given one back, first puts together all small blocks that were
+//! freed before: 50 ms where a million entries have lapsed. It writes the zeroes of a block that it had before, all at once,
+//! and for an alignment of 2 MiB std does in any case.
 
-/// On what pages memory is to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Pages {
-    /// As the allocator has them.
+/// Where a table has its large arrays: those of 128 KiB and more.
+///
+/// Only Linux and Android know a difference. Elsewhere, and where the system refuses, all memory is the allocator's.
+///
+/// ```
+/// use ttlwheel::{Pages, TtlMap};
+///
+/// let map: TtlMap<u64, u64> = TtlMap::builder().pages(Pages::Huge).build();
+/// map.insert(1, 1);
+/// assert_eq!(map.get_cloned(&1), Some(1));
+/// assert_eq!(Pages::default(), Pages::Mapped);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pages {
+    /// In memory of the program's global allocator, like all else: for programs that count what that hands out, or whose
+    /// allocator serves large blocks without delay.
+    Allocator,
+    /// Mapped from the system, and given back to it whole. The allocator doesn't know of them.
     #[default]
-    Usual,
-    /// On huge ones, if it is long enough and the system does that.
+    Mapped,
+    /// Mapped, and if they are of 8 MiB or more on huge pages; see [`Builder::pages`](crate::Builder::pages).
     Huge,
 }
 
 #[cfg(not(ttl_loom))]
-impl Pages {
-    /// So many zeroes, apart from the allocator's memory; None where they are left to that.
-    pub(super) fn map(self, bytes: usize) -> Option<*mut u8> {
-        match self {
-            Pages::Usual => None,
-            Pages::Huge => system::map(bytes),
-        }
-    }
-}
-
-#[cfg(not(ttl_loom))]
-pub(super) use system::unmap;
+pub(super) use system::{map, unmap};
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, ttl_loom))))]
 mod system {
@@ -33,27 +38,40 @@ mod system {
 
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
+    use super::Pages;
+
+    /// Less is left to the allocator. So it is by glibc's own rule, until that has had a larger one back.
+    const LEAST: usize = 128 << 10;
     /// Where usual pages are of 4 KiB. Where huge ones are longer than that, to align to this is of no use, and no harm.
     const HUGE: usize = 2 << 20;
-    /// Less is left to the allocator.
-    const LEAST: usize = 4 * HUGE;
+    /// So long must memory be for huge pages.
+    const LEAST_HUGE: usize = 4 * HUGE;
 
-    pub(in super::super) fn map(bytes: usize) -> Option<*mut u8> {
-        if bytes < LEAST {
-            return None;
+    /// So many zeroes, aligned to a page; None where they are left to the allocator.
+    pub(in super::super) fn map(pages: Pages, bytes: usize) -> Option<*mut u8> {
+        match pages {
+            Pages::Allocator => None,
+            _ if bytes < LEAST => None,
+            Pages::Huge if bytes >= LEAST_HUGE && bytes % HUGE == 0 => map_huge(bytes),
+            Pages::Mapped | Pages::Huge => map_any(bytes),
         }
-        let bytes = bytes.checked_next_multiple_of(HUGE)?;
-        let room = bytes.checked_add(HUGE)?;
+    }
+
+    fn map_any(bytes: usize) -> Option<*mut u8> {
         // SAFETY: a new mapping, at a place of the system's choice.
-        let base =
-            unsafe { mmap_anonymous(ptr::null_mut(), room, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
-        let base: *mut u8 = base.ok()?.cast();
+        let first =
+            unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+        first.ok().map(<*mut _>::cast)
+    }
+
+    fn map_huge(bytes: usize) -> Option<*mut u8> {
+        let base = map_any(bytes.checked_add(HUGE)?)?;
         let before = base.align_offset(HUGE);
         let first = base.wrapping_add(before);
         // SAFETY: nobody knows of the mapping yet, and what is in front of the bytes and behind them is a part of it.
         unsafe {
-            give_back(base, before);
-            give_back(first.wrapping_add(bytes), HUGE - before);
+            unmap(base, before);
+            unmap(first.wrapping_add(bytes), HUGE - before);
         }
         // SAFETY: advice changes nothing of what is there. Where it is refused, the pages are usual ones.
         let _ = unsafe { madvise(first.cast(), bytes, Advice::LinuxHugepage) };
@@ -64,16 +82,8 @@ mod system {
     ///
     /// # Safety
     ///
-    /// `first` comes from [`map`] of as many bytes. Only once, and nothing may use them any more.
+    /// The bytes come from [`map`], all of them, or are a part of a mapping that nobody knows of. Nothing may use them any more.
     pub(in super::super) unsafe fn unmap(first: *mut u8, bytes: usize) {
-        // SAFETY: by the contract; `map` has rounded up likewise.
-        unsafe { give_back(first, bytes.next_multiple_of(HUGE)) };
-    }
-
-    /// # Safety
-    ///
-    /// The bytes are part of a mapping, and nobody uses them.
-    unsafe fn give_back(first: *mut u8, bytes: usize) {
         if bytes > 0 {
             // Fails only if that makes two mappings of one and the process may have no more; then they stay.
             // SAFETY: by the contract.
@@ -84,7 +94,7 @@ mod system {
 
 #[cfg(all(any(miri, not(any(target_os = "linux", target_os = "android"))), not(ttl_loom)))]
 mod system {
-    pub(in super::super) fn map(_bytes: usize) -> Option<*mut u8> {
+    pub(in super::super) fn map(_pages: super::Pages, _bytes: usize) -> Option<*mut u8> {
         None
     }
 

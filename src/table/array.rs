@@ -25,7 +25,7 @@ pub(crate) struct Array<E> {
     mask: usize,
     window: u32,
     bits: u32,
-    /// Of this array's bins, and of those that take over.
+    /// Of this array and of those that take over.
     pub(super) pages: Pages,
     bins: Lines<Bin<E>>,
     /// The array that takes over; null until a resize starts. Set once, by CAS.
@@ -54,7 +54,7 @@ impl<E> Array<E> {
             pages,
             bins: Lines::on(pages, len)?,
             next: AtomicPtr::new(ptr::null_mut()),
-            arena: Arena::new(len),
+            arena: Arena::new(len, pages),
             moving: Apart::default(),
         }))
     }
@@ -134,6 +134,7 @@ impl<E> Drop for Array<E> {
 
 /// The overflow lines of an array: handed out in order, never returned, in chunks that are allocated when first used.
 pub(super) struct Arena<E> {
+    pages: Pages,
     handed_out: Apart<AtomicUsize>,
     /// The first chunk has 2^this lines; each further chunk holds as many as all before it.
     first_bits: u32,
@@ -151,8 +152,9 @@ fn spare_lines(bins: usize) -> usize {
 const CHUNKS: usize = if cfg!(ttl_loom) { 3 } else { 20 };
 
 impl<E> Arena<E> {
-    fn new(bins: usize) -> Self {
+    fn new(bins: usize, pages: Pages) -> Self {
         Arena {
+            pages,
             handed_out: Apart::default(),
             first_bits: (bins / 16).max(1).ilog2(),
             chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
@@ -219,7 +221,7 @@ impl<E> Arena<E> {
         if !self.chunks[chunk].load(Ordering::Acquire).is_null() {
             return Some(());
         }
-        let lines = Box::into_raw(Box::new(Lines::new(self.len_of(chunk))?));
+        let lines = Box::into_raw(Box::new(Lines::on(self.pages, self.len_of(chunk))?));
         // Release: publishes the zeroed lines (O3).
         let set = self.chunks[chunk].compare_exchange(ptr::null_mut(), lines, Ordering::AcqRel, Ordering::Relaxed);
         if set.is_err() {
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn arena_hands_out_each_line_once() {
-        let arena: Arena<u64> = Arena::new(64);
+        let arena: Arena<u64> = Arena::new(64, Pages::default());
         let mut seen = std::collections::HashSet::new();
         for n in 1..=5000u32 {
             assert_eq!(arena.hand_out(), Some(n));

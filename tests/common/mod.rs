@@ -19,21 +19,23 @@ use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use ttlwheel::{ManualClock, TtlMap};
+use ttlwheel::{ManualClock, Pages, TtlMap};
 
 pub use counted::{Counted, Tally};
 pub use verbs::Verbs;
 
-/// A map on a clock that only the test moves.
+/// A map on a clock that only the test moves, all of whose memory is the allocator's, as some tests count that.
 pub fn manual_map<K, V, S>(ttl: Duration, hasher: S) -> (TtlMap<K, V, S>, ManualClock) {
     let clock = ManualClock::new();
-    let map = TtlMap::<K, V>::builder().time_to_live(ttl).clock(&clock).hasher(hasher).build();
+    let map = TtlMap::<K, V>::builder().pages(Pages::Allocator).time_to_live(ttl).clock(&clock).hasher(hasher).build();
     (map, clock)
 }
 
-/// A map whose entries stay until they are removed, with the smallest table there is, so that it grows at once.
+/// A map whose entries stay until they are removed, with the smallest table there is, so that it grows at once;
+/// all memory is the allocator's.
 pub fn tiny_map<K, V, S>(hasher: S) -> TtlMap<K, V, S> {
-    TtlMap::<K, V>::builder().initial_capacity(1).clock(ManualClock::new()).hasher(hasher).build()
+    let builder = TtlMap::<K, V>::builder().pages(Pages::Allocator).initial_capacity(1);
+    builder.clock(ManualClock::new()).hasher(hasher).build()
 }
 
 /// The hash is the key: sequential keys leave all high bits equal.

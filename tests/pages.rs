@@ -1,4 +1,4 @@
-//! Huge pages: asked for where they were wanted, for every array of bins that is long enough, and given back.
+//! Where large arrays are: mapped and given back, and on huge pages where that was wanted, if they are long enough.
 //!
 //! One test at a time: mappings are the process's.
 
@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Identity, purge_all, serial};
-use ttlwheel::{ManualClock, TtlMap};
+use ttlwheel::{ManualClock, Pages, TtlMap};
 
 /// Enough for an array of 2^17 bins at least, which is 8 MiB.
 const MANY: u64 = 600_000;
@@ -29,9 +29,9 @@ fn advised() -> Option<usize> {
     told.then_some(sum)
 }
 
-fn map(wanted: bool, capacity: usize) -> (TtlMap<u64, u64, Identity>, ManualClock) {
+fn map(pages: Pages, capacity: usize) -> (TtlMap<u64, u64, Identity>, ManualClock) {
     let clock = ManualClock::new();
-    let builder = TtlMap::builder().time_to_live(TTL).huge_pages(wanted).initial_capacity(capacity);
+    let builder = TtlMap::builder().time_to_live(TTL).pages(pages).initial_capacity(capacity);
     // The hasher last: what was set before must survive the change of type.
     (builder.clock(&clock).hasher(Identity).build(), clock)
 }
@@ -54,7 +54,7 @@ fn expect(bytes: impl Fn(usize) -> bool, before: Option<usize>, when: &str) {
 fn entries_survive_growth_onto_huge_pages_and_the_memory_comes_back() {
     let _serial = serial();
     let before = advised();
-    let (map, clock) = map(true, 0);
+    let (map, clock) = map(Pages::Huge, 0);
     fill(&map);
     expect(|bytes| bytes >= LEAST, before, "in a table that has grown");
     clock.advance(TTL);
@@ -76,18 +76,37 @@ fn entries_survive_growth_onto_huge_pages_and_the_memory_comes_back() {
 fn a_table_made_large_is_on_huge_pages_from_the_start() {
     let _serial = serial();
     let before = advised();
-    let (map, _) = map(true, MANY as usize);
+    let (map, _) = map(Pages::Huge, MANY as usize);
     expect(|bytes| bytes >= LEAST, before, "in a new table");
     fill(&map);
     drop(map);
     expect(|bytes| bytes == 0, before, "after the map");
 }
 
+/// Bytes that the process has mapped; None where the system doesn't tell.
+fn mapped() -> Option<usize> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    Some(pages.split(' ').next()?.parse::<usize>().ok()? << 12)
+}
+
+#[test]
+fn what_was_mapped_is_given_back() {
+    let _serial = serial();
+    let lives = |pages| (0..100).for_each(|_| drop(map(pages, MANY as usize)));
+    for pages in [Pages::Mapped, Pages::Huge] {
+        lives(pages);
+        let Some(before) = mapped() else { return eprintln!("skipped: no /proc/self/statm") };
+        lives(pages);
+        let kept = mapped().unwrap_or(before).saturating_sub(before);
+        assert!(kept < 10 * LEAST, "{kept} bytes of a hundred maps of {LEAST} or more, {pages:?}");
+    }
+}
+
 #[test]
 fn nobody_is_asked_for_huge_pages_that_are_not_wanted() {
     let _serial = serial();
     let before = advised();
-    let (map, _) = map(false, MANY as usize);
+    let (map, _) = map(Pages::Mapped, MANY as usize);
     fill(&map);
     expect(|bytes| bytes == 0, before, "without the option");
 }
