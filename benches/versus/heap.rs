@@ -141,6 +141,20 @@ mod glibc {
     pub fn tidy() {}
 }
 
+/// Bytes that are mapped apart from the allocator's heap (and the program's own). All of them but what was there before are a
+/// peer's, as the allocator may not map ([`keep`]).
+pub fn mapped() -> f64 {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let size = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [range, "rw-p", ..] = fields[..] else { return None };
+        // Neither of a file nor with a name.
+        let (from, to) = range.split_once('-').filter(|_| fields.len() == 5)?;
+        Some(u64::from_str_radix(to, 16).ok()? - u64::from_str_radix(from, 16).ok()?)
+    };
+    maps.lines().filter_map(size).sum::<u64>() as f64
+}
+
 /// Resident bytes of the process, where the system tells.
 pub fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -12,8 +12,7 @@ type Held<'a, D> = Pinned<'a, <D as Data>::Key, <D as Data>::Value, Hasher>;
 impl<D: Data> Ops<D> for Ours<D> {
     #[inline]
     fn get(&self, key: &D::Key) -> Option<u64> {
-        // One call: it has the bin fetched before it pins.
-        self.get_cloned(key).map(|value| D::weigh(&value))
+        TtlMap::get(self, key).map(|value| D::weigh(&value))
     }
     fn insert(&self, key: D::Key, value: D::Value) {
         drop(TtlMap::insert(self, key, value));
