@@ -179,7 +179,7 @@ impl Bare {
     }
 
     fn with(capacity: usize, garbage: Option<Garbage>) -> loom::sync::Arc<Self> {
-        let table = Table::with_capacity(capacity, Pages::Usual);
+        let table = Table::with_capacity(capacity, Pages::Allocator);
         loom::sync::Arc::new(Bare { table, garbage, retired: Default::default(), census: Census::default() })
     }
 
