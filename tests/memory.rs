@@ -277,7 +277,10 @@ fn bytes_are_those_that_were_asked_for() {
         // What is small and does not grow: shards of counters and garbage.
         assert!((told - out).abs() < out / 64 + 24 * KIB, "{what}: {told} bytes instead of {out}");
     };
-    let idle = || TtlMap::<u64, u64>::builder().time_to_idle(TTL).clock(ttlwheel::ManualClock::new()).build();
+    let idle = || {
+        let builder = TtlMap::<u64, u64>::builder().pages(Pages::Allocator).time_to_idle(TTL);
+        builder.clock(ttlwheel::ManualClock::new()).build()
+    };
     for make in [|| manual_map(TTL, RandomState::new()).0, idle] {
         let before = bytes();
         let map = Box::new(make());

@@ -95,6 +95,14 @@ impl Bag {
 /// for blocks of up to 120 bytes.
 const IN_PIECE: usize = if cfg!(ttl_loom) { 1 } else { 13 };
 
+/// The memory of a full batch's list, a thing.
+#[cfg(any(test, feature = "stats"))]
+pub(crate) const LISTED: usize = {
+    // A node of the list of batches has two pointers.
+    let list = size_of::<Batch>() + 2 * size_of::<usize>();
+    (BATCH.div_ceil(IN_PIECE) * size_of::<Piece>() + list).div_ceil(BATCH)
+};
+
 /// A stack of things, in pieces.
 #[derive(Default)]
 struct Things {

@@ -25,6 +25,8 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, shard_count, thread_number};
 use batch::Bag;
+#[cfg(any(test, feature = "stats"))]
+pub(crate) use batch::LISTED;
 pub(crate) use batch::Retired;
 pub(crate) use pin::{Grace, Guard, Scan, pin};
 

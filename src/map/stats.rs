@@ -7,7 +7,7 @@ use super::counters::Counter;
 use super::iter::Entries;
 use super::{Now, TtlMap, judge};
 use crate::entry::Entry;
-use crate::garbage::pin;
+use crate::garbage::{LISTED, pin};
 
 /// What a map has done since it was made, and what it holds now; see [`TtlMap::stats`].
 ///
@@ -178,7 +178,7 @@ impl<K, V, S> TtlMap<K, V, S> {
     fn bytes(&self, stored: u64, retired: u64) -> u64 {
         let apart = size_of::<Self>() + self.table.bytes(&pin()) + self.wheel.bytes();
         let entry = Entry::<K, V>::bytes(self.form) as u64;
-        apart as u64 + stored * entry + retired * (entry + size_of::<usize>() as u64)
+        apart as u64 + stored * entry + retired * (entry + LISTED as u64)
     }
 
     fn lag(&self) -> Lag {
