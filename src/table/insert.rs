@@ -103,6 +103,7 @@ impl<'g, E> BinRef<'g, E> {
     #[cold]
     pub(super) fn add_line(self) -> bool {
         let Some(number) = self.array.arena.hand_out() else { return false };
+        self.array.arena.line(number).tail.touch();
         // Release: the line's chunk was published before (O3). A line that comes second stays unused until the
         // next resize.
         let _ = self.bin.overflow.compare_exchange(0, number, Ordering::AcqRel, Ordering::Relaxed);

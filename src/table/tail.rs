@@ -53,6 +53,13 @@ impl<E> TailCell<E> {
         (content, unsafe { content.map_addr(|bits| bits & !CLOSED).as_ref() })
     }
 
+    /// Writes to a cell that nobody else knows of, what is there. A fresh page that is read first is mapped to the system's page of
+    /// zeroes, and when it is written to then, all processors of the program are interrupted.
+    pub(super) fn touch(&self) {
+        // Relaxed: published later (O3).
+        self.0.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
     fn swing(&self, from: *mut Tail<E>, to: *mut Tail<E>) -> bool {
         // Release: publishes the new tail's words (O6). Acquire: a belt; `from` came by an Acquire load.
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
