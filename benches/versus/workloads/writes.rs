@@ -19,6 +19,7 @@ impl<D: Data> Workload<D> {
         texts: true,
         writes: true,
         weight: 4,
+        keys: |case| case.drawn::<D>(Draw::Hits),
         round: |seat, case, keys| {
             let map = seat.map();
             let generation = case.round as u64 + 1;
