@@ -19,6 +19,8 @@ struct Counting;
 static BYTES: AtomicI64 = AtomicI64::new(0);
 /// The most there were since it was set.
 static PEAK: AtomicI64 = AtomicI64::new(0);
+/// The largest block that was freed since it was set.
+static LARGEST_FREED: AtomicI64 = AtomicI64::new(0);
 
 // SAFETY: every call goes to the system allocator as it came.
 unsafe impl GlobalAlloc for Counting {
@@ -31,6 +33,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         BYTES.fetch_sub(layout.size() as i64, Relaxed);
+        LARGEST_FREED.fetch_max(layout.size() as i64, Relaxed);
         // SAFETY: every block comes from the system allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -265,6 +268,32 @@ fn entries_pay_for_a_bound_only_where_reads_move_deadlines() {
     assert_bytes(builder, plain);
     assert_bytes(|| builder().time_to_idle(TTL), plain + 8 * 1_000);
     assert_bytes(|| builder().expiry(|_: &u64, _: &u64| Some(TTL)), plain + 8 * 1_000);
+}
+
+/// glibc may put together all small blocks that were freed before, which takes long, whenever one of more than 120 bytes is
+/// freed: upkeep, which comes again and again, frees none.
+#[test]
+fn upkeep_frees_small_blocks_only() {
+    let _serial = serial();
+    let clock = ttlwheel::ManualClock::new();
+    let builder = TtlMap::<u64, u64>::builder().time_to_live(TTL).initial_capacity(50_000).clock(&clock);
+    let map = builder.pages(Pages::Allocator).build();
+    let mut next = 0;
+    let mut churn = |writes: u64| {
+        for _ in 0..writes {
+            map.insert(next, next);
+            map.insert(next, next + 1);
+            map.remove(&(next / 2));
+            next += 1;
+            clock.advance(TTL / 4_000);
+        }
+    };
+    churn(10_000);
+    LARGEST_FREED.store(0, Relaxed);
+    churn(30_000);
+    let largest = LARGEST_FREED.load(Relaxed);
+    assert!((1..=120).contains(&largest), "{largest} bytes");
+    assert!(map.stored_len() < 10_000, "{} stored", map.stored_len());
 }
 
 /// What the statistics say of a map's memory is what the allocator says, but for the statistics' own and small change.
