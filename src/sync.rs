@@ -363,30 +363,42 @@ pub(crate) fn prefetch<T>(line: *const T) {
     let _ = line;
 }
 
-/// Numbers threads from 0 in the order of their first call, for choosing a shard. The number is a hint: threads may
-/// share one.
+/// A cell of each thread's own: `own!(NAME: Type = value)`. There is nothing to drop, so it is there to a thread's very end.
+macro_rules! own {
+    ($vis:vis $name:ident: $type:ty = $value:expr) => {
+        #[cfg(not(ttl_loom))]
+        std::thread_local! {
+            $vis static $name: std::cell::Cell<$type> = const { std::cell::Cell::new($value) };
+        }
+        #[cfg(ttl_loom)]
+        loom::thread_local! {
+            $vis static $name: std::cell::Cell<$type> = std::cell::Cell::new($value);
+        }
+    };
+}
+pub(crate) use own;
+
+/// The number of this thread, for choosing a shard: threads that use maps at a time have different ones, from 0, and no
+/// gaps. It is a hint: a thread that never pinned has that of another.
 #[cfg(not(ttl_loom))]
 #[inline]
 pub(crate) fn thread_number() -> usize {
-    use std::cell::Cell;
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    std::thread_local! {
-        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    NUMBER
-        .try_with(|number| {
-            if number.get() == usize::MAX {
-                // Relaxed: any number will do.
-                number.set(NEXT.fetch_add(1, Ordering::Relaxed));
-            }
-            number.get()
-        })
-        .unwrap_or(0)
+    numbers::NUMBER.with(std::cell::Cell::get)
 }
 
 #[cfg(ttl_loom)]
 pub(crate) fn thread_number() -> usize {
     0
+}
+
+#[cfg(not(ttl_loom))]
+pub(crate) mod numbers {
+    super::own!(pub(super) NUMBER: usize = 0);
+
+    /// Gives this thread a number.
+    pub(crate) fn set(number: usize) {
+        NUMBER.with(|own| own.set(number));
+    }
 }
 
 /// How many shards keep the threads of this machine apart: a power of two.
@@ -409,21 +421,6 @@ pub(crate) fn shard_count() -> usize {
 pub(crate) fn shard_count() -> usize {
     1
 }
-
-/// A cell of each thread's own: `own!(NAME: Type = value)`. There is nothing to drop, so it is there to a thread's very end.
-macro_rules! own {
-    ($name:ident: $type:ty = $value:expr) => {
-        #[cfg(not(ttl_loom))]
-        std::thread_local! {
-            static $name: std::cell::Cell<$type> = const { std::cell::Cell::new($value) };
-        }
-        #[cfg(ttl_loom)]
-        loom::thread_local! {
-            static $name: std::cell::Cell<$type> = std::cell::Cell::new($value);
-        }
-    };
-}
-pub(crate) use own;
 
 /// A flag of each thread's own, down at first: `flag!(NAME)`.
 macro_rules! flag {

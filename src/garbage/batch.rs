@@ -3,9 +3,10 @@
 //! A [`Bag`] has one owner at a time ([`super::Shard`]), so nothing here is atomic.
 
 use std::collections::LinkedList;
-use std::ptr;
+use std::{iter, ptr};
 
 use super::pin::{Grace, Guard, Scan};
+use super::{FREED_A_STEP, Free};
 use crate::sync::{Witness, prefetch};
 
 /// Things a batch. A batch costs a fence and a look at other threads' records, so the more there are, the larger batches
@@ -20,10 +21,13 @@ struct Batch {
     things: Things,
 }
 
-/// What one shard has retired and not freed.
+/// What one shard has retired and not freed. On lines of its own: what another core reads beside it would slow each write.
 #[derive(Default)]
+#[repr(align(64))]
 pub(super) struct Bag {
     open: Things,
+    /// What is left of the last batch of which the grace period was over.
+    ready: Things,
     /// Oldest first. A list, as a longer array would have to be copied whole now and then.
     sealed: LinkedList<Batch>,
     sealed_len: usize,
@@ -58,29 +62,48 @@ impl Bag {
     #[inline]
     pub(super) fn pop(&mut self, guard: &Guard) -> Option<Retired> {
         self.owned.touch();
-        let oldest = self.sealed.front_mut()?;
-        if !oldest.grace.is_over() {
-            // Where nothing is retired any more no batch helps the grace period on.
-            self.asked = (self.asked + 1) % BATCH;
-            if self.asked == 0 {
-                guard.advance(&mut self.scan);
-            }
-            return None;
+        if self.ready.len == 0 {
+            self.make_ready(guard);
         }
-        let thing = oldest.things.pop();
+        let thing = self.ready.pop()?;
         self.sealed_len -= 1;
-        if oldest.things.len == 0 {
-            self.sealed.pop_front();
+        Some(thing)
+    }
+
+    /// Takes out as many more as a step may free.
+    #[cold]
+    pub(super) fn pop_more(&mut self, free: &mut Free, guard: &Guard) {
+        while free.len() < FREED_A_STEP {
+            let Some(thing) = self.pop(guard) else { break };
+            free.push(thing);
         }
-        thing
+    }
+
+    /// Goes on to the oldest batch, if its grace period is over.
+    #[cold]
+    fn make_ready(&mut self, guard: &Guard) {
+        match self.sealed.front() {
+            Some(oldest) if oldest.grace.is_over() => {
+                self.ready = self.sealed.pop_front().map(|oldest| oldest.things).unwrap_or_default();
+            }
+            Some(_) => {
+                // Where nothing is retired any more no batch helps the grace period on.
+                self.asked = (self.asked + 1) % BATCH;
+                if self.asked == 0 {
+                    guard.advance(&mut self.scan);
+                }
+            }
+            None => {}
+        }
     }
 
     /// Takes out everything, whoever may still hold a reference.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Retired> {
         self.owned.touch();
-        let open = std::mem::take(&mut self.open);
-        let all = std::mem::take(&mut self.sealed).into_iter().map(|batch| batch.things).chain([open]);
-        all.flat_map(|mut things| std::iter::from_fn(move || things.pop()))
+        let [ready, open] = [&mut self.ready, &mut self.open].map(std::mem::take);
+        let sealed = std::mem::take(&mut self.sealed).into_iter().map(|batch| batch.things);
+        let all = iter::once(ready).chain(sealed).chain([open]);
+        all.flat_map(|mut things| iter::from_fn(move || things.pop()))
     }
 
     /// Things whose grace period has started, and all things.

@@ -38,7 +38,7 @@ use std::{iter, ptr};
 use crossbeam_utils::CachePadded;
 
 use super::asymmetric::Asymmetric;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, fence, fence_after_rmw};
+use crate::sync::{AtomicPtr, AtomicUsize, Count, Ordering, Witness, fence, fence_after_rmw};
 
 /// Records looked at by one call of [`Collector::grace`] or [`Collector::advance`].
 const SCANNED_A_STEP: usize = if cfg!(ttl_loom) { 1 } else { 64 };
@@ -60,6 +60,7 @@ const CLAIMED: usize = 1;
 pub(crate) struct Collector {
     epoch: CachePadded<AtomicUsize>,
     first: AtomicPtr<Record>,
+    made: Count,
 }
 
 /// What a thread says of itself.
@@ -74,6 +75,8 @@ pub(crate) struct Record {
     owner: AtomicUsize,
     /// Set before the record is published.
     next: *const Record,
+    /// How many were made before it.
+    number: usize,
     /// Whether the record stays pinned when the last guard goes. The owner's alone, as are those below.
     stays: Cell<bool>,
     /// Whether it is to be given up then.
@@ -110,12 +113,20 @@ pub(crate) struct Grace(usize);
 impl Collector {
     #[cfg(not(ttl_loom))]
     pub(crate) const fn new() -> Self {
-        Collector { epoch: CachePadded::new(AtomicUsize::new(0)), first: AtomicPtr::new(ptr::null_mut()) }
+        Collector {
+            epoch: CachePadded::new(AtomicUsize::new(0)),
+            first: AtomicPtr::new(ptr::null_mut()),
+            made: Count::new(0),
+        }
     }
 
     #[cfg(ttl_loom)]
     pub(crate) fn new() -> Self {
-        Collector { epoch: CachePadded::new(AtomicUsize::new(0)), first: AtomicPtr::new(ptr::null_mut()) }
+        Collector {
+            epoch: CachePadded::new(AtomicUsize::new(0)),
+            first: AtomicPtr::new(ptr::null_mut()),
+            made: Count::new(0),
+        }
     }
 
     /// Claims a record that nobody has, or makes one; it `stays` pinned between guards, which takes asymmetric fences. Once
@@ -142,6 +153,8 @@ impl Collector {
             state: AtomicUsize::new(UNPINNED),
             owner: AtomicUsize::new(CLAIMED),
             next: ptr::null(),
+            // Relaxed: a number, and nothing else.
+            number: self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize,
             depth: AtomicUsize::new(0),
             fence: Asymmetric::default(),
             stays: Cell::new(false),
@@ -294,6 +307,12 @@ impl Record {
         fence_after_rmw();
     }
 
+    /// How many records were there before this one: those that are claimed at a time have numbers of their own.
+    #[inline]
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
     /// Ends one pin.
     #[inline]
     pub(crate) fn unpin(&self) {
@@ -378,5 +397,21 @@ impl Drop for Collector {
             // SAFETY: made from a box in `claim`; nobody uses it any more.
             record = unsafe { Box::from_raw(record) }.next.cast_mut();
         }
+    }
+}
+
+#[cfg(all(test, not(ttl_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_in_use_have_numbers_of_their_own_and_no_gaps() {
+        let collector = Collector::new();
+        let [first, second] = [(); 2].map(|()| collector.claim(false));
+        assert_eq!((first.number(), second.number()), (0, 1));
+        first.leave();
+        // One that was given up is claimed again with its number: threads that come and go don't run into others' shards.
+        assert_eq!(collector.claim(false).number(), 0);
+        assert_eq!(collector.claim(false).number(), 2);
     }
 }

@@ -23,7 +23,7 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, shard_count, thread_number};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, shard_count};
 use batch::Bag;
 #[cfg(any(test, feature = "stats"))]
 pub(crate) use batch::LISTED;
@@ -80,6 +80,12 @@ impl Default for Free {
 }
 
 impl Free {
+    #[inline]
+    fn push(&mut self, thing: Retired) {
+        self.things[self.len] = thing;
+        self.len += 1;
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -139,26 +145,28 @@ impl Garbage {
         then: impl FnOnce(Taken<'_>) -> R,
     ) -> R {
         let shards = self.shards();
-        let home = thread_number();
-        // Each shard once: what is taken is passed over, not waited for.
-        for n in 0..shards.len() {
-            let shard = &shards[home.wrapping_add(n) % shards.len()];
-            if let Some(mut taken) = shard.take() {
-                *is_first = taken.bag().lens().1 == 0;
-                taken.bag().push(thing, guard);
-                return then(taken);
-            }
-        }
-        *is_first = true;
-        self.spill(thing);
-        R::default()
+        let taken = shard_of(shards, guard.thread_number()).take().or_else(|| Self::take_another(shards, guard));
+        let Some(mut taken) = taken else {
+            *is_first = true;
+            self.spill(thing);
+            return R::default();
+        };
+        *is_first = taken.bag().lens().1 == 0;
+        taken.bag().push(thing, guard);
+        then(taken)
+    }
+
+    /// Takes a bag that isn't taken: each shard is looked at once, and passed over, not waited for.
+    #[cold]
+    fn take_another<'s>(shards: &'s [CachePadded<Shard>], guard: &Guard) -> Option<Taken<'s>> {
+        (1..shards.len()).find_map(|n| shard_of(shards, guard.thread_number() + n).take())
     }
 
     /// Hands out a few things that nobody can reach any more, from the thread's own shard.
     #[inline]
     pub(crate) fn collect(&self, guard: &Guard) -> Free {
         let Some(shards) = self.existing() else { return Free::default() };
-        let shard = &shards[thread_number() % shards.len()];
+        let shard = shard_of(shards, guard.thread_number());
         // Relaxed: a hint; the bag decides.
         if shard.sealed.load(Ordering::Relaxed) == 0 && self.spill.load(Ordering::Relaxed).is_null() {
             return Free::default();
@@ -171,25 +179,28 @@ impl Garbage {
     /// Counts a write of this thread. Now and then it names another shard, whose threads may be gone, to be looked
     /// after by [`Garbage::flush`].
     #[inline]
-    pub(crate) fn turn(&self) -> Option<usize> {
+    pub(crate) fn turn(&self, guard: &Guard) -> Option<usize> {
         let shards = self.existing()?;
-        let own = &shards[thread_number() % shards.len()];
+        let own = shard_of(shards, guard.thread_number());
         // Relaxed, all: what is lost of a count makes a visit come later, or to a shard that could do without.
         let turns = own.turns.load(Ordering::Relaxed).wrapping_add(1);
         own.turns.store(turns, Ordering::Relaxed);
-        if turns % TURNS_A_VISIT != 0 {
-            return None;
-        }
-        let other = turns / TURNS_A_VISIT % shards.len();
-        let turns = shards[other].turns.load(Ordering::Relaxed);
-        let idle = shards[other].turns_seen.swap(turns, Ordering::Relaxed) == turns;
-        (idle && shards[other].len.load(Ordering::Relaxed) > 0).then_some(other)
+        if turns % TURNS_A_VISIT == 0 { Self::visit(shards, turns / TURNS_A_VISIT) } else { None }
+    }
+
+    #[cold]
+    fn visit(shards: &[CachePadded<Shard>], other: usize) -> Option<usize> {
+        let shard = shard_of(shards, other);
+        // Relaxed, all: as in `turn`.
+        let turns = shard.turns.load(Ordering::Relaxed);
+        let idle = shard.turns_seen.swap(turns, Ordering::Relaxed) == turns;
+        (idle && shard.len.load(Ordering::Relaxed) > 0).then_some(other)
     }
 
     /// Starts the grace period of all that is in a shard, and hands out a few things.
     pub(crate) fn flush(&self, n: usize, guard: &Guard) -> Free {
         let Some(shards) = self.existing() else { return Free::default() };
-        let Some(mut taken) = shards[n % shards.len()].take() else { return Free::default() };
+        let Some(mut taken) = shard_of(shards, n).take() else { return Free::default() };
         self.unspill(taken.bag(), guard);
         taken.bag().seal(guard);
         taken.hand_out(guard)
@@ -306,6 +317,13 @@ unsafe fn unlist(mut list: *mut Spilt, each: &mut dyn FnMut(Retired)) {
     }
 }
 
+/// The shard of this number, modulo how many there are.
+#[inline]
+fn shard_of(shards: &[CachePadded<Shard>], number: usize) -> &Shard {
+    // A power of two.
+    &shards[number & (shards.len() - 1)]
+}
+
 const TAKEN: *mut Bag = ptr::without_provenance_mut(1);
 
 impl Shard {
@@ -339,12 +357,13 @@ impl Taken<'_> {
     #[inline]
     fn hand_out(mut self, guard: &Guard) -> Free {
         let mut free = Free::default();
-        // One for one while there is little: allocators keep a few blocks at hand, and what comes in bursts overflows that.
-        let many = if self.bag().lens().0 > PACED { FREED_A_STEP } else { 1 };
-        while free.len < many {
-            let Some(thing) = self.bag().pop(guard) else { break };
-            free.things[free.len] = thing;
-            free.len += 1;
+        let bag = self.bag();
+        if let Some(thing) = bag.pop(guard) {
+            free.push(thing);
+            // One for one while there is little: allocators keep a few blocks at hand, and what comes in bursts overflows that.
+            if bag.lens().0 > PACED {
+                bag.pop_more(&mut free, guard);
+            }
         }
         free
     }

@@ -8,6 +8,7 @@ use std::ptr::{self, NonNull};
 use super::asymmetric;
 pub(crate) use super::epoch::Scan;
 use super::epoch::{self, Collector, Record};
+use crate::sync::numbers;
 
 static COLLECTOR: Collector = Collector::new();
 
@@ -57,6 +58,7 @@ pub(crate) fn pin() -> Guard {
 #[cold]
 fn claim() -> &'static Record {
     let record = COLLECTOR.claim(asymmetric::is_available());
+    numbers::set(record.number());
     if LEAVER.try_with(|_| ()).and_then(|()| RECORD.try_with(|own| own.set(record))).is_err() {
         record.leave_later();
     }
@@ -72,6 +74,13 @@ impl Drop for Guard {
 }
 
 impl Guard {
+    /// That of the thread, as in [`crate::sync::thread_number`].
+    #[inline]
+    pub(crate) fn thread_number(&self) -> usize {
+        // SAFETY: as in `drop`.
+        unsafe { self.0.as_ref() }.number()
+    }
+
     /// Starts a grace period, which ends when every thread that is pinned now has been seen unpinned, or pinned anew.
     pub(crate) fn grace(&self, scan: &mut Scan) -> Grace {
         Grace(COLLECTOR.grace(scan))

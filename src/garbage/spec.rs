@@ -48,6 +48,10 @@ impl Drop for Guard {
 }
 
 impl Guard {
+    pub(crate) fn thread_number(&self) -> usize {
+        0
+    }
+
     pub(crate) fn grace(&self, _: &mut Scan) -> Grace {
         // SeqCst fence: the unlinking before the look at who is pinned; pairs with the fence in `pin`.
         fence(Ordering::SeqCst);

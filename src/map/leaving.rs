@@ -31,6 +31,7 @@ pub enum RemovalCause {
 
 impl RemovalCause {
     /// This one for an entry that was judged live, by [`judge`](super::judge).
+    #[inline]
     pub(super) fn unless_lapsed(self, judged: Option<u64>) -> Self {
         judged.map_or(RemovalCause::Expired, |_| self)
     }

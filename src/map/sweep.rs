@@ -134,7 +134,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
 
     /// Now and then frees what threads have retired that don't write any more.
     fn look_around(&self) {
-        let Some(shard) = self.map.garbage.turn() else { return };
+        let Some(shard) = self.map.garbage.turn(self.guard) else { return };
         for _ in 0..STEPS_A_VISIT {
             if self.map.free(|garbage| garbage.flush(shard, self.guard)) == 0 {
                 return;
@@ -247,6 +247,7 @@ impl<K, V, S> TtlMap<K, V, S> {
 flag!(FREEING);
 
 /// Whether this thread is in a destructor that upkeep runs.
+#[inline]
 fn is_freeing() -> bool {
     FREEING.with(Cell::get)
 }
@@ -254,6 +255,7 @@ fn is_freeing() -> bool {
 struct Freeing(());
 
 impl Freeing {
+    #[inline]
     fn begin() -> Self {
         FREEING.with(|freeing| freeing.set(true));
         Freeing(())
@@ -261,6 +263,7 @@ impl Freeing {
 }
 
 impl Drop for Freeing {
+    #[inline]
     fn drop(&mut self) {
         FREEING.with(|freeing| freeing.set(false));
     }

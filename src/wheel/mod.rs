@@ -280,16 +280,19 @@ impl Wheel {
         })
     }
 
+    #[inline]
     fn round(&self) -> usize {
         self.count.round.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn is_scrubbing(&self) -> bool {
         self.scrubbing().is_some()
     }
 
     /// The round in which reminders that are stale may be dropped before their time, if there is one. Look whether they
     /// are after a fence, and whether it is the same round still after that (W8).
+    #[inline]
     pub(crate) fn scrubbing(&self) -> Option<usize> {
         Some(self.round()).filter(|round| round % 2 == 1)
     }
