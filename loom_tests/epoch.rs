@@ -377,6 +377,9 @@ fn records_are_claimed_again() {
         writer.step();
         drop(writer);
         assert!(one.join().unwrap() <= 1 && other.join().unwrap() <= 1);
+        // Not more records were made than threads were there, and each has a number of its own.
+        let [one, other] = [(); 2].map(|()| slot.claim().number());
+        assert!(one != other && one.max(other) < 3, "{one} and {other}");
     });
 }
 

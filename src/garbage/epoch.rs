@@ -154,7 +154,7 @@ impl Collector {
             owner: AtomicUsize::new(CLAIMED),
             next: ptr::null(),
             // Relaxed: a number, and nothing else.
-            number: self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize,
+            number: self.made.fetch_add(1, Ordering::Relaxed) as usize,
             depth: AtomicUsize::new(0),
             fence: Asymmetric::default(),
             stays: Cell::new(false),
