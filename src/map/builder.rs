@@ -341,6 +341,7 @@ impl<K, V, S> Builder<K, V, S> {
             counters: Counters::default(),
             garbage: Garbage::new(),
             alarm: Alarm::default(),
+            emptied: crate::sync::Count::default(),
             flights: Flights::default(),
             leaving: Leaving::new(self.listeners),
             clock,

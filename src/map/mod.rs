@@ -63,7 +63,7 @@ use crate::clock::{Clock, Stamp};
 use crate::entry::{Entry, Form};
 use crate::garbage::{Garbage, Guard};
 use crate::reaper::Alarm;
-use crate::sync::RandomState;
+use crate::sync::{Count, RandomState};
 use crate::table::{Glance, Table};
 use crate::wheel::{Wheel, tick_at};
 use counters::{Counters, Miss};
@@ -97,6 +97,8 @@ pub struct TtlMap<K, V, S = RandomState> {
     counters: Counters,
     /// For the reapers that watch.
     alarm: Alarm,
+    /// 1 if buckets were swept since the table was last looked at for being too large. A hint.
+    emptied: Count,
     /// What is being loaded.
     flights: Flights<K>,
     /// For those who want to know what leaves.

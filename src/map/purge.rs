@@ -80,7 +80,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         for _ in 0..=done.looked_at() {
             upkeep.step();
         }
-        self.table.shrink_if_due(0, guard);
+        if !more {
+            self.table.shrink_if_due(0, guard);
+        }
         Purged { removed: done.retired, more: more || self.table.is_resizing(guard) }
     }
 

@@ -15,6 +15,7 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::sweep::Upkeep;
 use super::{Now, RemovalCause, judge};
@@ -154,6 +155,12 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         }
         self.map.counters.swept(done);
         drop(sweep);
+        // Not before: buckets are swept in an order that leaves those for last which halving would put together, and a few
+        // that are looked at don't show them. Two who come at once both look.
+        if !more && self.map.emptied.load(Relaxed) != 0 {
+            self.map.emptied.store(0, Relaxed);
+            self.map.table.shrink_if_due(self.map.wheel.cursor(), self.guard);
+        }
         if more {
             // What is left before the look at who sleeps; pairs with the fence in `Bell::fall_asleep` (R4).
             fence(Ordering::SeqCst);
@@ -217,10 +224,9 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             // Once more, here or where it has moved, as one of the reminders that the budget is for.
             sweep.push(Reminder { bucket: wheel.bucket(bin.number()), due: Due::UNSET, superseded: Due::NONE });
         }
-        // One bucket in 64 sees whether the table is too large by now.
-        let index = bin.number().0;
-        if index % 64 == 0 {
-            self.map.table.shrink_if_due(index as u64, self.guard);
+        // After one bucket in 64 it is seen whether the table is too large; when nothing more is due, see `work_off`.
+        if bin.number().0 % 64 == 0 {
+            self.map.emptied.store(1, Relaxed);
         }
     }
 
