@@ -259,7 +259,8 @@ impl Wheel {
             // Relaxed, all: who loses a race takes an empty slot, or scrubs one again.
             let next = self.count.next.load(Ordering::Relaxed);
             let Some((number, level, slot)) = self.first_to_scrub(next) else {
-                self.count.limit.store(2 * self.len() + FEW, Ordering::Relaxed);
+                // What is left was seen to be up to 1.8 a bucket: one each, and what was filed meanwhile. So there are three, about.
+                self.count.limit.store(self.len() + self.len() / 2 + FEW, Ordering::Relaxed);
                 let _ = self.count.round.compare_exchange(round, round + 1, Ordering::Relaxed, Ordering::Relaxed);
                 break;
             };
