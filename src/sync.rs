@@ -36,6 +36,17 @@ pub(crate) use std::sync::atomic::AtomicU64 as Count;
 
 /// Locks; a thread that panicked while it held the lock left nothing half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The precompiled std waits for a lock in code that ThreadSanitizer doesn't see: whoever had to wait would seem to
+    // race with whoever it waited for. A try is compiled with this crate.
+    #[cfg(ttl_tsan)]
+    loop {
+        match mutex.try_lock() {
+            Ok(locked) => return locked,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => thread::yield_now(),
+        }
+    }
+    #[cfg(not(ttl_tsan))]
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
