@@ -320,15 +320,6 @@ impl<T: Zeroable> Lines<T> {
         std::alloc::Layout::from_size_align(bytes, 16).ok()
     }
 
-    /// Has memory found for `count` lines from `first` on, as far as there are so many, before they are written.
-    pub(crate) fn populate(&self, first: usize, count: usize) {
-        let (bytes, count) = (first * size_of::<T>(), count.min(self.len.saturating_sub(first)));
-        if self.base.is_null() && count > 0 && bytes % 4096 == 0 {
-            // SAFETY: null: they were mapped; within their length, at the beginning of a page.
-            unsafe { pages::populate(self.first.cast::<u8>().wrapping_add(bytes), count * size_of::<T>()) };
-        }
-    }
-
     /// Frees the lines.
     ///
     /// # Safety
@@ -347,8 +338,6 @@ impl<T: Zeroable> Lines<T> {
 
 #[cfg(ttl_loom)]
 impl<T: Zeroable> Lines<T> {
-    pub(crate) fn populate(&self, _first: usize, _count: usize) {}
-
     pub(crate) fn new(len: usize) -> Option<Self> {
         let lines: Box<[T]> = (0..len).map(|_| T::default()).collect();
         Some(Lines { first: Box::into_raw(lines).cast(), len })

@@ -30,7 +30,7 @@ pub enum Pages {
 }
 
 #[cfg(not(ttl_loom))]
-pub(super) use system::{map, populate, unmap};
+pub(super) use system::{map, unmap};
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, ttl_loom))))]
 mod system {
@@ -78,17 +78,6 @@ mod system {
         Some(first)
     }
 
-    /// Has the system find memory for what will soon be written: at once, for less than a page fault for each page of it.
-    ///
-    /// # Safety
-    ///
-    /// The bytes are a part of what [`map`] gave, and begin with a page of 4 KiB.
-    pub(in super::super) unsafe fn populate(first: *mut u8, bytes: usize) {
-        // SAFETY: by the contract it is ours, and what is there stays as it is. Where the system can't or doesn't know how,
-        // pages are found when they are written.
-        let _ = unsafe { madvise(first.cast(), bytes, Advice::LinuxPopulateWrite) };
-    }
-
     /// Gives back what was mapped.
     ///
     /// # Safety
@@ -103,53 +92,11 @@ mod system {
     }
 }
 
-#[cfg(all(test, any(target_os = "linux", target_os = "android"), not(any(miri, ttl_loom))))]
-mod tests {
-    use std::fs::File;
-    use std::os::unix::fs::FileExt;
-
-    use super::*;
-
-    const PAGE: usize = 4096;
-
-    /// Whether a page has memory; None where the system doesn't tell.
-    fn is_present(page: *mut u8) -> Option<bool> {
-        let mut entry = [0; 8];
-        let at = (page.addr() / PAGE * entry.len()) as u64;
-        File::open("/proc/self/pagemap").ok()?.read_exact_at(&mut entry, at).ok()?;
-        Some(u64::from_ne_bytes(entry) >> 63 == 1)
-    }
-
-    #[test]
-    fn populated_pages_have_memory_and_keep_what_is_there() {
-        let len = 64 * PAGE;
-        let Some(first) = map(Pages::Mapped, len) else { return eprintln!("skipped: nothing can be mapped") };
-        let page = |n: usize| first.wrapping_add(n * PAGE);
-        // SAFETY: within the mapping, which nobody else knows.
-        unsafe { page(20).write(42) };
-        let before = is_present(page(16));
-        // SAFETY: likewise.
-        unsafe { populate(page(16), 16 * PAGE) };
-        // SAFETY: likewise.
-        assert_eq!(unsafe { page(20).read() }, 42);
-        if before == Some(false) && is_present(page(16)) == Some(true) {
-            assert!((16..32).all(|n| is_present(page(n)) == Some(true)));
-            assert_eq!(is_present(page(32)), Some(false));
-        } else {
-            eprintln!("skipped: no pagemap, other pages, or a system that doesn't know how to populate");
-        }
-        // SAFETY: all of it, once.
-        unsafe { unmap(first, len) };
-    }
-}
-
 #[cfg(all(any(miri, not(any(target_os = "linux", target_os = "android"))), not(ttl_loom)))]
 mod system {
     pub(in super::super) fn map(_pages: super::Pages, _bytes: usize) -> Option<*mut u8> {
         None
     }
-
-    pub(in super::super) unsafe fn populate(_first: *mut u8, _bytes: usize) {}
 
     pub(in super::super) unsafe fn unmap(_first: *mut u8, _bytes: usize) {}
 }

@@ -21,10 +21,6 @@ pub(crate) const fn window(bits: u32) -> u32 {
     bits / WINDOW_STEP * WINDOW_STEP
 }
 
-/// So many bins or lines, 64 KiB, get their memory at once, before they are filled: one insert in a thousand waits for 16 pages
-/// then, not one in a hundred for one.
-pub(super) const PIECE: usize = 1 << 10;
-
 pub(crate) struct Array<E> {
     mask: usize,
     window: u32,
@@ -72,11 +68,6 @@ impl<E> Array<E> {
     #[cfg(any(test, feature = "stats"))]
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.len() * size_of::<Bin<E>>() + self.arena.bytes()
-    }
-
-    /// Says that the bins from `first` on are soon to be filled.
-    pub(super) fn populate(&self, first: usize) {
-        self.bins.populate(first, PIECE);
     }
 
     pub(super) fn first_bin(&self) -> *mut Bin<E> {
@@ -176,14 +167,11 @@ impl<E> Arena<E> {
         // Relaxed: only the number's uniqueness counts; the line was zero since its chunk was published.
         let line = self.handed_out.fetch_add(1, Ordering::Relaxed);
         let number = u32::try_from(line + 1).ok()?;
-        let (chunk, offset) = self.place(number);
+        let (chunk, _) = self.place(number);
         if chunk >= CHUNKS {
             return None;
         }
         self.ensure(chunk)?;
-        if offset % PIECE == 0 {
-            self.lines(chunk).populate(offset, PIECE);
-        }
         Some(number)
     }
 
@@ -201,16 +189,11 @@ impl<E> Arena<E> {
     /// The line of a number that was handed out.
     pub(super) fn line(&self, number: u32) -> &Line<E> {
         let (chunk, offset) = self.place(number);
-        // SAFETY: the offset is below the chunk's length.
-        unsafe { &*self.lines(chunk).as_ptr().add(offset) }
-    }
-
-    /// The chunk of a number that was handed out.
-    fn lines(&self, chunk: usize) -> &Lines<Line<E>> {
         // Acquire: the chunk's zeroes; pairs with the CAS in `ensure` (O3).
         let lines = self.chunks[chunk].load(Ordering::Acquire);
-        // SAFETY: a number is handed out only after its chunk was published, and chunks live as long as the arena.
-        unsafe { &*lines }
+        // SAFETY: a number is handed out only after its chunk was published, and chunks live as long as the arena;
+        // the offset is below the chunk's length.
+        unsafe { &*(*lines).as_ptr().add(offset) }
     }
 
     fn place(&self, number: u32) -> (usize, usize) {

@@ -15,7 +15,7 @@
 //! end, writers check from the front that all have moved, and move what a stopped thread has left.
 
 use super::Host;
-use super::array::{Array, MAX_BITS, PIECE, window};
+use super::array::{Array, MAX_BITS, window};
 use super::bin::BinRef;
 use super::header::{Header, SLOTS};
 use super::insert::Pressure;
@@ -100,12 +100,6 @@ impl<E> Array<E> {
         let count = if units <= FEW { UNITS_A_STEP_IF_FEW } else { UNITS_A_STEP };
         let from = self.moving.cursor.fetch_add(count, Ordering::Relaxed);
         if from < units {
-            // Of the two children at different times, so that no write does twice as much.
-            match from % PIECE {
-                0 => next.populate(from),
-                n if n == PIECE / 2 => next.populate(units + from),
-                _ => {}
-            }
             (from..units.min(from + count)).for_each(|unit| self.move_unit(unit, next, host));
             return false;
         }
