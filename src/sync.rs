@@ -6,6 +6,7 @@ pub(crate) mod counted;
 mod pages;
 
 pub use pages::Pages;
+pub(crate) use pages::Place;
 
 #[cfg(not(ttl_loom))]
 pub(crate) use std::hash::RandomState;
@@ -286,13 +287,13 @@ pub(crate) unsafe trait Zeroable: Default {}
 impl<T: Zeroable> Lines<T> {
     /// Of the allocator; None where the memory can't be had.
     pub(crate) fn new(len: usize) -> Option<Self> {
-        Self::on(Pages::Allocator, len)
+        Self::on(Place::new(Pages::Allocator), len)
     }
 
-    /// The same, on such pages as far as the system has them.
-    pub(crate) fn on(pages: Pages, len: usize) -> Option<Self> {
+    /// The same in this place, as far as the system has it.
+    pub(crate) fn on(place: Place, len: usize) -> Option<Self> {
         // Pages are aligned as any line.
-        if let Some(first) = len.checked_mul(size_of::<T>()).and_then(|bytes| pages::map(pages, bytes)) {
+        if let Some(first) = len.checked_mul(size_of::<T>()).and_then(|bytes| pages::map(place, bytes)) {
             return Some(Lines { first: first.cast(), base: std::ptr::null_mut(), len });
         }
         let layout = Self::layout(len)?;
@@ -312,6 +313,11 @@ impl<T: Zeroable> Lines<T> {
             unsafe { first.write_bytes(0, len) };
         }
         Some(Lines { first, base, len })
+    }
+
+    /// The place for what takes over from these lines.
+    pub(crate) fn next_place(&self, place: Place) -> Place {
+        if self.base.is_null() { place.after_large() } else { place }
     }
 
     /// Room to align by hand: for more than the allocator's own alignment, std's `alloc_zeroed` would write the zeroes.
@@ -343,8 +349,12 @@ impl<T: Zeroable> Lines<T> {
         Some(Lines { first: Box::into_raw(lines).cast(), len })
     }
 
-    pub(crate) fn on(_pages: Pages, len: usize) -> Option<Self> {
+    pub(crate) fn on(_place: Place, len: usize) -> Option<Self> {
         Self::new(len)
+    }
+
+    pub(crate) fn next_place(&self, place: Place) -> Place {
+        place
     }
 
     pub(crate) unsafe fn free(&self) {

@@ -22,8 +22,9 @@ static BYTES: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
-    /// The largest block that this thread has freed since it was set. Not the process's: whoever runs the tests ends threads
-    /// and prints meanwhile.
+    /// The largest blocks that this thread has asked for and freed since they were set. Not the process's: whoever runs the
+    /// tests ends threads and prints meanwhile.
+    static LARGEST_ASKED: Cell<usize> = const { Cell::new(0) };
     static LARGEST_FREED: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -32,6 +33,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let bytes = BYTES.fetch_add(layout.size() as i64, Relaxed) + layout.size() as i64;
         PEAK.fetch_max(bytes, Relaxed);
+        LARGEST_ASKED.set(LARGEST_ASKED.get().max(layout.size()));
         // SAFETY: the caller's promise is the system allocator's demand.
         unsafe { System.alloc(layout) }
     }
@@ -299,6 +301,31 @@ fn upkeep_frees_small_blocks_only() {
     let largest = LARGEST_FREED.get();
     assert!((1..=120).contains(&largest), "{largest} bytes");
     assert!(map.stored_len() < 10_000, "{} stored", map.stored_len());
+}
+
+/// Nor does glibc's allocator put them together in a table that shrinks after a mass expiry, or grows again: it does where it
+/// is asked for a block of 1 KiB.
+#[test]
+fn a_table_that_was_large_asks_for_small_blocks_only() {
+    if !cfg!(target_os = "linux") {
+        return eprintln!("skipped: nothing is mapped here");
+    }
+    let _serial = serial();
+    let clock = ttlwheel::ManualClock::new();
+    let map = TtlMap::<u64, u64>::builder().time_to_live(TTL).clock(&clock).build();
+    (0..50_000).for_each(|key| drop(map.insert(key, key)));
+    let large = map.capacity();
+    clock.advance(TTL);
+    LARGEST_ASKED.set(0);
+    LARGEST_FREED.set(0);
+    purge_all(&map);
+    (0..20_000).for_each(|key| drop(map.insert(key % 8, key)));
+    let small = map.capacity();
+    assert!(small * 256 < large, "{small} beside {large}");
+    (0..5_000).for_each(|key| drop(map.insert(key, key)));
+    assert!(map.capacity() > small * 16);
+    let (asked, freed) = (LARGEST_ASKED.get(), LARGEST_FREED.get());
+    assert!((1..1_000).contains(&asked) && (1..1_000).contains(&freed), "{asked} bytes asked for, {freed} freed");
 }
 
 /// What the statistics say of a map's memory is what the allocator says, but for the statistics' own and small change.

@@ -1,10 +1,11 @@
 //! Large memory, mapped by ourselves: zeroes that nobody has to write, and that the system has back as soon as we do.
 //!
 //! Not by the allocator. glibc's, asked for a large block or given one back, first puts together all small blocks that were
-//! freed before: 50 ms where a million entries have lapsed. It writes the zeroes of a block that it had before, all at once,
-//! and for an alignment of 2 MiB std does in any case.
+//! freed before: 50 to 100 ms where a million entries have lapsed. It writes the zeroes of a block that it had before, all at once,
+//! and for an alignment of 2 MiB std does in any case. A block is large to it from 1 KiB on, so what a table is given while it
+//! shrinks, after just such a lapse, is mapped, too.
 
-/// Where a table has its large arrays: those of 128 KiB and more.
+/// Where a table has its large arrays: those of 128 KiB and more, and once it has had one such, those of 1 KiB and more.
 ///
 /// Only Linux and Android know a difference. Elsewhere, and where the system refuses, all memory is the allocator's.
 ///
@@ -32,26 +33,46 @@ pub enum Pages {
 #[cfg(not(ttl_loom))]
 pub(super) use system::{map, unmap};
 
+/// Where arrays are, by their size.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "where nothing can be mapped, nobody asks")]
+pub(crate) struct Place {
+    pages: Pages,
+    /// Those of less bytes are left to the allocator.
+    least: usize,
+}
+
+impl Place {
+    /// By glibc's own rule, until that has had a larger one back.
+    pub(crate) fn new(pages: Pages) -> Self {
+        Place { pages, least: 128 << 10 }
+    }
+
+    /// The same for what takes over from a large array: of its entries many were freed by then.
+    #[cfg(not(ttl_loom))]
+    pub(super) fn after_large(self) -> Self {
+        Place { least: 1 << 10, ..self }
+    }
+}
+
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, ttl_loom))))]
 mod system {
     use std::ptr;
 
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
-    use super::Pages;
+    use super::{Pages, Place};
 
-    /// Less is left to the allocator. So it is by glibc's own rule, until that has had a larger one back.
-    const LEAST: usize = 128 << 10;
     /// Where usual pages are of 4 KiB. Where huge ones are longer than that, to align to this is of no use, and no harm.
     const HUGE: usize = 2 << 20;
     /// So long must memory be for huge pages.
     const LEAST_HUGE: usize = 4 * HUGE;
 
     /// So many zeroes, aligned to a page; None where they are left to the allocator.
-    pub(in super::super) fn map(pages: Pages, bytes: usize) -> Option<*mut u8> {
-        match pages {
+    pub(in super::super) fn map(place: Place, bytes: usize) -> Option<*mut u8> {
+        match place.pages {
             Pages::Allocator => None,
-            _ if bytes < LEAST => None,
+            _ if bytes < place.least => None,
             Pages::Huge if bytes >= LEAST_HUGE && bytes % HUGE == 0 => map_huge(bytes),
             Pages::Mapped | Pages::Huge => map_any(bytes),
         }
@@ -94,7 +115,7 @@ mod system {
 
 #[cfg(all(any(miri, not(any(target_os = "linux", target_os = "android"))), not(ttl_loom)))]
 mod system {
-    pub(in super::super) fn map(_pages: super::Pages, _bytes: usize) -> Option<*mut u8> {
+    pub(in super::super) fn map(_place: super::Place, _bytes: usize) -> Option<*mut u8> {
         None
     }
 

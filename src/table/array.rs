@@ -4,7 +4,7 @@ use std::ptr;
 
 use super::bin::{Bin, BinRef, Line};
 use super::word::{Tag, tag_of};
-use crate::sync::{Apart, AtomicPtr, AtomicUsize, Lines, Ordering, Pages};
+use crate::sync::{Apart, AtomicPtr, AtomicUsize, Lines, Ordering, Place};
 
 /// The largest table has 2^this bins.
 pub(crate) const MAX_BITS: u32 = if cfg!(target_pointer_width = "64") { 40 } else { 24 };
@@ -25,8 +25,8 @@ pub(crate) struct Array<E> {
     mask: usize,
     window: u32,
     bits: u32,
-    /// Of this array and of those that take over.
-    pub(super) pages: Pages,
+    /// Where those are that take over, and the lines.
+    pub(super) place: Place,
     bins: Lines<Bin<E>>,
     /// The array that takes over; null until a resize starts. Set once, by CAS.
     next: AtomicPtr<Array<E>>,
@@ -45,16 +45,18 @@ pub(super) struct Moving {
 
 impl<E> Array<E> {
     /// An array of 2^`bits` bins; None where the memory can't be had.
-    pub(super) fn new(bits: u32, pages: Pages) -> Option<Box<Self>> {
+    pub(super) fn new(bits: u32, place: Place) -> Option<Box<Self>> {
         let len = 1usize << bits;
+        let bins = Lines::on(place, len)?;
+        let place = bins.next_place(place);
         Some(Box::new(Array {
             mask: len - 1,
             window: window(bits),
             bits,
-            pages,
-            bins: Lines::on(pages, len)?,
+            place,
+            bins,
             next: AtomicPtr::new(ptr::null_mut()),
-            arena: Arena::new(len, pages),
+            arena: Arena::new(len, place),
             moving: Apart::default(),
         }))
     }
@@ -134,7 +136,7 @@ impl<E> Drop for Array<E> {
 
 /// The overflow lines of an array: handed out in order, never returned, in chunks that are allocated when first used.
 pub(super) struct Arena<E> {
-    pages: Pages,
+    place: Place,
     handed_out: Apart<AtomicUsize>,
     /// The first chunk has 2^this lines; each further chunk holds as many as all before it.
     first_bits: u32,
@@ -152,9 +154,9 @@ fn spare_lines(bins: usize) -> usize {
 const CHUNKS: usize = if cfg!(ttl_loom) { 3 } else { 20 };
 
 impl<E> Arena<E> {
-    fn new(bins: usize, pages: Pages) -> Self {
+    fn new(bins: usize, place: Place) -> Self {
         Arena {
-            pages,
+            place,
             handed_out: Apart::default(),
             first_bits: (bins / 16).max(1).ilog2(),
             chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
@@ -221,7 +223,7 @@ impl<E> Arena<E> {
         if !self.chunks[chunk].load(Ordering::Acquire).is_null() {
             return Some(());
         }
-        let lines = Box::into_raw(Box::new(Lines::on(self.pages, self.len_of(chunk))?));
+        let lines = Box::into_raw(Box::new(Lines::on(self.place, self.len_of(chunk))?));
         // Release: publishes the zeroed lines (O3).
         let set = self.chunks[chunk].compare_exchange(ptr::null_mut(), lines, Ordering::AcqRel, Ordering::Relaxed);
         if set.is_err() {
@@ -254,11 +256,12 @@ impl<E> Drop for Arena<E> {
 #[cfg(all(test, not(ttl_loom)))]
 mod tests {
     use super::*;
+    use crate::sync::Pages;
     use crate::table::word::TAG_BITS;
 
     #[test]
     fn arena_hands_out_each_line_once() {
-        let arena: Arena<u64> = Arena::new(64, Pages::default());
+        let arena: Arena<u64> = Arena::new(64, Place::new(Pages::default()));
         let mut seen = std::collections::HashSet::new();
         for n in 1..=5000u32 {
             assert_eq!(arena.hand_out(), Some(n));

@@ -46,7 +46,7 @@ impl<E> Array<E> {
             return;
         }
         let Some(bits) = self.wanted_bits(index, pressure, min_bits) else { return };
-        if let Some(next) = Array::new(bits, self.pages) {
+        if let Some(next) = Array::new(bits, self.place) {
             // Somebody else may have been faster; theirs will do.
             drop(self.start_moving_to(next));
         }

@@ -27,7 +27,7 @@ mod walk;
 mod word;
 
 use crate::garbage::Guard;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Pages, prefetch};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Pages, Place, prefetch};
 
 pub(crate) use array::Array;
 use array::MAX_BITS;
@@ -74,7 +74,7 @@ impl<E> Table<E> {
         let bins = capacity.div_ceil(LOAD).max(1);
         let mut bits = bins.checked_next_power_of_two().map_or(MAX_BITS, usize::ilog2).min(MAX_BITS);
         let array = loop {
-            match Array::new(bits, pages) {
+            match Array::new(bits, Place::new(pages)) {
                 Some(array) => break array,
                 None if bits == 0 => out_of_memory(),
                 None => bits -= 1,
@@ -388,7 +388,7 @@ impl<E> Table<E> {
     /// Begins a resize, as a full bin would.
     pub(crate) fn start_resize(&self, bits: u32) {
         let guard = crate::garbage::pin();
-        drop(self.current(&guard).start_moving_to(Array::new(bits, self.current(&guard).pages).expect("memory")));
+        drop(self.current(&guard).start_moving_to(Array::new(bits, self.current(&guard).place).expect("memory")));
     }
 
     /// Moves every unit, as if each had been met frozen.
