@@ -82,6 +82,24 @@ fn entry_is_not_seen_before_it_is_published() {
 }
 
 #[test]
+fn entry_is_not_seen_by_a_batch_before_it_is_published() {
+    check("get in a batch, get/remove, insert", None, || {
+        let bare = Bare::new();
+        bare.put(1, 10);
+        let ((first, second), _) = both(
+            &bare,
+            |bare| (bare.get_in_batch_at(0, 1), bare.get(1)),
+            |bare| {
+                bare.remove(1);
+                bare.put(1, 11);
+                (None, None)
+            },
+        );
+        assert!(matches!((first, second), (Some(10), _) | (None, None | Some(11)) | (Some(11), Some(11))));
+    });
+}
+
+#[test]
 fn walk_meets_no_entry_before_it_is_published() {
     check("walk, get/remove, insert", None, || {
         let bare = Bare::new();

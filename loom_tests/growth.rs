@@ -41,6 +41,7 @@ fn replaced_value_survives_the_move() {
         );
         assert_eq!(put, Some(Put::Replaced(10)));
         assert_eq!((bare.get_at(0b01, 1), bare.get_at(0b10, 2)), (Some(11), Some(20)));
+        assert_eq!((bare.get_in_batch_at(0b01, 1), bare.get_in_batch_at(0b10, 2)), (Some(11), Some(20)));
         assert_eq!(bare.copies(1), 1);
     });
 }

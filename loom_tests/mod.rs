@@ -217,6 +217,14 @@ impl Bare {
         Some(found.value.read())
     }
 
+    /// As one of a batch does.
+    pub(crate) fn get_in_batch_at(&self, hash: u64, key: u8) -> Option<u8> {
+        let guard = pin();
+        let preview = self.table.preview(hash, &guard);
+        let found = preview.and_then(|preview| preview.entry()).filter(|item| item.key == key);
+        found.map(|item| item.value.read()).or_else(|| self.get_at(hash, key))
+    }
+
     pub(crate) fn remove(&self, key: u8) -> Option<u8> {
         self.remove_at(0, key)
     }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use common::{Collide, HighBits, Identity, Rng, manual_map, race, scaled, tiny_map};
-use ttlwheel::{Inserted, TtlMap};
+use ttlwheel::{Condition, Inserted, Retimed, TtlMap};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -71,6 +71,31 @@ fn batch_may_use_the_map_it_reads() {
     assert!(keys.iter().all(|key| map.get_cloned(key) == Some(2)));
     map.get_many(&keys, |key, _| assert!(map.remove(key).is_some()));
     assert!(map.is_empty() && matches!(map.insert(1, 1), Inserted::New));
+}
+
+/// What has been fetched for a key is not what it is answered by, if that was replaced or removed meanwhile.
+#[test]
+fn what_is_done_while_a_batch_is_answered_is_seen_by_the_rest_of_it() {
+    type Change = fn(&TtlMap<u64, u64>, u64);
+    let changes: [Change; 4] = [
+        |map, key| drop(map.insert(key, key + 1)),
+        |map, key| drop(map.remove(&key)),
+        |map, key| assert!(matches!(map.expire_in(&key, Duration::ZERO, Condition::Always), Retimed::Changed { .. })),
+        // Grows, so that what was fetched is no longer where it was.
+        |map, key| (0..40).for_each(|n| drop(map.insert(if n < 39 { 1_000 + 40 * key + n } else { key }, key + 1))),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let map: TtlMap<u64, u64> = tiny_map(RandomState::new());
+        let keys: Vec<u64> = (0..198).collect();
+        keys.iter().for_each(|&key| drop(map.insert(key, key)));
+        map.get_many(&keys, |&key, value| {
+            let changed = if number == 0 || number == 3 { Some(key + 1) } else { None };
+            assert_eq!(value.copied(), if key % 3 == 2 { changed } else { Some(key) }, "{number}");
+            if key % 3 == 1 {
+                change(&map, key + 1);
+            }
+        });
+    }
 }
 
 /// What is always there is never missed while the table is resized again and again.

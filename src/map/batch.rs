@@ -7,8 +7,10 @@ use std::hash::{BuildHasher, Hash};
 
 use equivalent::Equivalent;
 
-use super::{Now, TtlMap};
+use super::{Live, Now, TtlMap};
+use crate::entry::Entry;
 use crate::garbage::Guard;
+use crate::table::Preview;
 
 /// How many are under way at once: more than a processor's ten to sixteen misses, so that none of them waits for a turn.
 const AT_ONCE: usize = 32;
@@ -37,14 +39,35 @@ where
                 *place = Some((key, hash));
             }
             let found = || batch.iter().map_while(|place| *place);
-            found().for_each(|(_, hash)| self.table.prefetch_entry(hash, guard));
+            let mut previews: [_; AT_ONCE] = [const { None }; AT_ONCE];
+            for (place, (_, hash)) in previews.iter_mut().zip(found()) {
+                *place = self.table.preview(hash, guard);
+            }
             let mut reads = self.counters.reads();
-            for (key, hash) in found() {
-                each(key, reads.read(self.read_uncounted(key, hash, now, guard)).map(|entry| &entry.value));
+            for ((key, hash), preview) in found().zip(&previews) {
+                let read = match preview.as_ref().and_then(|preview| self.judge_preview(key, preview, now)) {
+                    Some((entry, stamp)) => {
+                        self.after_read(entry, stamp, hash, now, guard);
+                        Ok(entry)
+                    }
+                    None => self.read_uncounted(key, hash, now, guard),
+                };
+                each(key, reads.read(read).map(|entry| &entry.value));
             }
             if batch[AT_ONCE - 1].is_none() {
                 return;
             }
         }
+    }
+
+    /// The entry of a preview if it still stands there, is the key's and surely live; None where one must look closer.
+    #[inline]
+    fn judge_preview<'g, Q>(&self, key: &Q, preview: &Preview<'g, Entry<K, V>>, now: &Now<'_>) -> Option<Live<'g, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let entry = preview.entry()?;
+        let stamp = entry.stamp();
+        (key.equivalent(&entry.key) && now.is_surely_live(stamp)).then_some((entry, stamp))
     }
 }

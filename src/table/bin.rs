@@ -16,7 +16,7 @@ use super::array::Array;
 use super::header::{Header, MAIN, OVER};
 use super::tail::TailCell;
 use super::word::{Slot, Tag, Word, main_with_tag, with_tag};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable, prefetch};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
 
 /// A bin's own cache line.
 #[repr(C, align(64))]
@@ -191,21 +191,6 @@ impl<'g, E> BinRef<'g, E> {
         }
         let occupied = Occupied { slot, word, home: Some((self.bin, number)) };
         if is(occupied.entry()) { Glance::Found(occupied.entry()) } else { Glance::Unclear }
-    }
-
-    /// Has the first entry with this tag fetched, or the overflow line where it may be.
-    #[inline]
-    pub(super) fn prefetch_entry(self, tag: Tag) {
-        let number = main_with_tag(&self.bin.slots, tag).trailing_zeros() as usize;
-        match self.bin.slots.get(number) {
-            Some(slot) => slot.prefetch_entry(),
-            None if self.bin.load().has_more() => {
-                if let Some(line) = self.line() {
-                    prefetch(line);
-                }
-            }
-            None => {}
-        }
     }
 
     /// Looks for the entry with this tag that `is` says yes to.

@@ -21,6 +21,7 @@ mod grow;
 mod header;
 mod insert;
 mod moving;
+mod preview;
 mod standing;
 mod tail;
 mod walk;
@@ -35,6 +36,7 @@ use bin::Find;
 pub(crate) use bin::{BinRef, Glance, Occupied};
 use grow::out_of_memory;
 use insert::{Insert, Pressure};
+pub(crate) use preview::Preview;
 pub(crate) use standing::Slots;
 pub(crate) use tail::Tail;
 pub(crate) use walk::Bins;
@@ -109,11 +111,11 @@ impl<E> Table<E> {
         prefetch(self.current(guard).bin_of(hash).bin);
     }
 
-    /// Has the entry fetched that a key of this hash is compared with first, once its bin is there.
+    /// Has the entry fetched that a key of this hash is compared with first, once its bin is there; to be judged later.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, hash: u64, guard: &Guard) {
+    pub(crate) fn preview<'g>(&self, hash: u64, guard: &'g Guard) -> Option<Preview<'g, E>> {
         let array = self.current(guard);
-        array.bin_of(hash).prefetch_entry(array.tag(hash));
+        array.bin_of(hash).preview(array.tag(hash))
     }
 
     /// Has the line fetched of the bin that has this number in a table of 2^`bits` bins, if the present one is such.
