@@ -1,6 +1,6 @@
 //! The story of upkeep: what a write does for the map beside its own work.
 //!
-//! Each write moves at most [so many](crate::table::grow) bins of a resize, looks at no more than 64 reminders and
+//! Each write moves at most [so many](crate::table::grow) bins of a resize, looks at no more than 42 reminders and
 //! entries, of which it retires a few that have lapsed, and frees as many as it retired and
 //! [`FREED_A_STEP`](crate::garbage) more. None of these depends on how much there is to do.
 
@@ -30,7 +30,7 @@ const KIND: usize = 3;
 const RETIRED_A_STEP: usize = 4;
 /// Or until it has looked at so many reminders and entries. The last bucket may bring 13 more (and its tail, where hashes
 /// are equal).
-const LOOKED_AT_A_STEP: usize = 50;
+const LOOKED_AT_A_STEP: usize = 28;
 
 /// One write's upkeep, on behalf of the map.
 pub(super) struct Upkeep<'g, K, V, S> {
