@@ -83,7 +83,7 @@ fn entry_is_not_seen_before_it_is_published() {
 
 #[test]
 fn entry_is_not_seen_by_a_batch_before_it_is_published() {
-    check("get in a batch, get/remove, insert", None, || {
+    check("get in a batch, get/remove, insert", Some(3), || {
         let bare = Bare::new();
         bare.put(1, 10);
         let ((first, second), _) = both(
@@ -96,6 +96,24 @@ fn entry_is_not_seen_by_a_batch_before_it_is_published() {
             },
         );
         assert!(matches!((first, second), (Some(10), _) | (None, None | Some(11)) | (Some(11), Some(11))));
+    });
+}
+
+#[test]
+fn what_a_batch_has_looked_for_is_not_answered_once_it_was_replaced_or_removed() {
+    check("get around a replace and a removal", None, || {
+        let bare = Bare::new();
+        bare.put(1, 10);
+        let seen = both(
+            &bare,
+            |bare| bare.get_around(0, || assert!(matches!(bare.put(1, 11), Put::Replaced(10 | 20)))),
+            |bare| {
+                bare.put(1, 20);
+                bare.get_around(0, || ())
+            },
+        );
+        assert!(matches!(seen, (None | Some(20), None | Some(11 | 20))), "{seen:?}");
+        assert_eq!(bare.get_around(0, || assert!(bare.remove(1).is_some())), None);
     });
 }
 

@@ -225,6 +225,14 @@ impl Bare {
         found.map(|item| item.value.read()).or_else(|| self.get_at(hash, key))
     }
 
+    /// As one of a batch does, if `between` comes between its look into the bin and its answer; None: look again, thoroughly.
+    pub(crate) fn get_around(&self, hash: u64, between: impl FnOnce()) -> Option<u8> {
+        let guard = pin();
+        let preview = self.table.preview(hash, &guard)?;
+        between();
+        preview.entry().map(|item| item.value.read())
+    }
+
     pub(crate) fn remove(&self, key: u8) -> Option<u8> {
         self.remove_at(0, key)
     }

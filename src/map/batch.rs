@@ -66,8 +66,8 @@ where
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let entry = preview.entry()?;
+        let entry = preview.entry().filter(|entry| key.equivalent(&entry.key))?;
         let stamp = entry.stamp();
-        (key.equivalent(&entry.key) && now.is_surely_live(stamp)).then_some((entry, stamp))
+        now.is_surely_live(stamp).then_some((entry, stamp))
     }
 }

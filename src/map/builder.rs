@@ -254,8 +254,8 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Sets where the table has its large arrays, those of 128 KiB and more (some 9,000 entries), and what takes over from them
-    /// when it shrinks: see [`Pages`].
+    /// Sets where the table has its large arrays, those of 128 KiB and more (some 9,000 entries), and once it has had one, all
+    /// of 1 KiB and more: see [`Pages`].
     ///
     /// The default, [`Pages::Mapped`], is apart from the allocator's memory, so that growth waits for no work of that one's on what
     /// others have freed; a global allocator that counts does not see such arrays. [`Pages::Allocator`] has all memory from it.

@@ -106,9 +106,12 @@ mod system {
     /// The bytes come from [`map`], all of them, or are a part of a mapping that nobody knows of. Nothing may use them any more.
     pub(in super::super) unsafe fn unmap(first: *mut u8, bytes: usize) {
         if bytes > 0 {
-            // Fails only if that makes two mappings of one and the process may have no more; then they stay.
+            // Fails only if that makes two mappings of one and the process may have no more. Then the addresses stay, and what
+            // was written there goes.
             // SAFETY: by the contract.
-            let _ = unsafe { munmap(first.cast(), bytes) };
+            unsafe {
+                munmap(first.cast(), bytes).or_else(|_| madvise(first.cast(), bytes, Advice::LinuxDontNeed)).ok()
+            };
         }
     }
 }

@@ -24,12 +24,13 @@ impl<'g, E> BinRef<'g, E> {
             return None;
         };
         let word = slot.load();
+        // Also where it is frozen, and the entry found by another way.
+        prefetch(word.entry());
         // As in `glance_at`: between two equal headers it is the word of a published entry. A frozen word stays as it is though the
         // entry is replaced where the bin has moved.
         if word.is_dead() || word.is_frozen() || self.bin.load() != header {
             return None;
         }
-        prefetch(word.entry());
         Some(Preview { slot, word })
     }
 }
