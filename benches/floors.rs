@@ -42,9 +42,7 @@ const WORDS: usize = 1 << 21;
 
 impl Least {
     fn with(frees: bool) -> Self {
-        let words = vec![0usize; WORDS];
-        // SAFETY: null pointers, and the same layout.
-        let words = unsafe { std::mem::transmute::<Vec<usize>, Vec<AtomicPtr<Cell>>>(words) };
+        let words = (0..WORDS).map(|_| AtomicPtr::default()).collect();
         Least { words, hasher: hasher(), start: Instant::now(), ttl: TTL, frees }
     }
 
