@@ -26,6 +26,10 @@ use crate::table::{BinRef, Slots};
 use crate::unwind::discard;
 use crate::wheel::{Bucket, Due, Reminder, Sweep, start_of, tick_after, tick_at};
 
+/// A reminder of a table that was doubled since, ever so often, becomes as many as of three doublings at a time: their bins come from
+/// memory together, and there are few that stand for others.
+const SPLITS_AT_ONCE: u32 = 3;
+
 /// What a sweep has done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
@@ -188,9 +192,10 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
             return;
         }
         let Some(bin) = self.map.table.locate_bin(bucket.number(), self, self.guard) else {
-            // The table has grown since: it reminds of both halves, each of which inherited the due.
-            for bucket in bucket.halves() {
-                self.map.table.prefetch(bucket.number().0 as u64, self.guard);
+            // The table has grown since: it reminds of all parts, each of which inherited the due.
+            let doublings = self.map.table.bits(self.guard).saturating_sub(bucket.number().1);
+            for bucket in bucket.parts(doublings.clamp(1, SPLITS_AT_ONCE)) {
+                self.map.table.prefetch_bin(bucket.number(), self.guard);
                 sweep.push(Reminder { bucket, ..reminder });
             }
             return;

@@ -41,7 +41,7 @@ pub struct Stats {
     pub retired: u64,
     /// The map's memory, about: the table, the entries in it and those retired, and the reminders. Not counted are what keys
     /// and values own elsewhere, the tails of keys with equal hashes, tables that were outgrown and wait for readers, and what
-    /// the allocator adds.
+    /// the allocator, or whole pages, add.
     pub bytes: u64,
     /// How late expired entries left.
     pub lag: Lag,

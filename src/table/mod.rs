@@ -239,6 +239,11 @@ impl<E> Table<E> {
         }
     }
 
+    /// The table has 2^this bins.
+    pub(crate) fn bits(&self, guard: &Guard) -> u32 {
+        self.current(guard).bits()
+    }
+
     /// The bin that has this number in a table of 2^`bits` bins, or what it was put together to; None if it was split.
     pub(crate) fn locate_bin<'g>(
         &self,

@@ -37,10 +37,10 @@ impl Bucket {
         (self.0 >> 8) as u16
     }
 
-    /// The two that came of it when the table was doubled.
-    pub(crate) fn halves(self) -> [Self; 2] {
+    /// Those that came of it when the table was doubled so many times.
+    pub(crate) fn parts(self, doublings: u32) -> impl Iterator<Item = Self> {
         let (index, bits) = self.number();
-        [index, index | 1 << bits].map(|index| Bucket::new((index, bits + 1), self.round()))
+        (0..1 << doublings).map(move |part| Bucket::new((index | part << bits, bits + doublings), self.round()))
     }
 }
 
@@ -361,7 +361,9 @@ mod tests {
     fn bucket_tells_its_number_and_its_table() {
         let bucket = Bucket::new(((1 << 40) - 1, 40), 0xABCD);
         assert_eq!((bucket.number(), bucket.round()), (((1 << 40) - 1, 40), 0xABCD));
-        assert_eq!(Bucket::new((5, 3), 7).halves(), [Bucket::new((5, 4), 7), Bucket::new((13, 4), 7)]);
+        assert!(Bucket::new((5, 3), 7).parts(1).eq([Bucket::new((5, 4), 7), Bucket::new((13, 4), 7)]));
+        let parts = [5, 13, 21, 29].map(|index| Bucket::new((index, 5), 7));
+        assert!(Bucket::new((5, 3), 7).parts(2).eq(parts));
     }
 
     proptest! {
