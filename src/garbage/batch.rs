@@ -79,6 +79,16 @@ impl Bag {
         }
     }
 
+    /// Takes out what is left of the batch that is being emptied, or else the next one.
+    pub(super) fn pop_batch(&mut self, guard: &Guard) -> Things {
+        self.owned.touch();
+        if self.ready.len == 0 {
+            self.make_ready(guard);
+        }
+        self.sealed_len -= self.ready.len;
+        std::mem::take(&mut self.ready)
+    }
+
     /// Goes on to the oldest batch, if its grace period is over.
     #[cold]
     fn make_ready(&mut self, guard: &Guard) {
@@ -103,7 +113,7 @@ impl Bag {
         let [ready, open] = [&mut self.ready, &mut self.open].map(std::mem::take);
         let sealed = std::mem::take(&mut self.sealed).into_iter().map(|batch| batch.things);
         let all = iter::once(ready).chain(sealed).chain([open]);
-        all.flat_map(|mut things| iter::from_fn(move || things.pop()))
+        all.flatten()
     }
 
     /// Things whose grace period has started, and all things.
@@ -128,7 +138,7 @@ pub(crate) const LISTED: usize = {
 
 /// A stack of things, in pieces.
 #[derive(Default)]
-struct Things {
+pub(crate) struct Things {
     top: Option<Box<Piece>>,
     len: usize,
 }
@@ -181,3 +191,19 @@ impl Things {
         }
     }
 }
+
+impl Iterator for Things {
+    type Item = Retired;
+
+    #[inline]
+    fn next(&mut self) -> Option<Retired> {
+        self.pop()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len, Some(self.len))
+    }
+}
+
+impl ExactSizeIterator for Things {}

@@ -24,10 +24,10 @@ use std::ptr;
 use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, shard_count};
-use batch::Bag;
 #[cfg(any(test, feature = "stats"))]
 pub(crate) use batch::LISTED;
 pub(crate) use batch::Retired;
+use batch::{Bag, Things};
 pub(crate) use pin::{Grace, Guard, Scan, pin};
 
 /// Things freed by a write that retires one.
@@ -86,16 +86,24 @@ impl Free {
         self.len += 1;
     }
 
+}
+
+impl Iterator for Free {
+    type Item = Retired;
+
     #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    fn next(&mut self) -> Option<Retired> {
+        self.len = self.len.checked_sub(1)?;
+        Some(self.things[self.len])
     }
 
     #[inline]
-    pub(crate) fn into_iter(self) -> impl Iterator<Item = Retired> {
-        self.things.into_iter().take(self.len)
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len, Some(self.len))
     }
 }
+
+impl ExactSizeIterator for Free {}
 
 impl Garbage {
     pub(crate) fn new() -> Self {
@@ -199,11 +207,20 @@ impl Garbage {
 
     /// Starts the grace period of all that is in a shard, and hands out a few things.
     pub(crate) fn flush(&self, n: usize, guard: &Guard) -> Free {
-        let Some(shards) = self.existing() else { return Free::default() };
-        let Some(mut taken) = shard_of(shards, n).take() else { return Free::default() };
+        self.sealed(n, guard).map_or_else(Free::default, |taken| taken.hand_out(guard))
+    }
+
+    /// The same, but hands out all that is left of a batch.
+    pub(crate) fn flush_batch(&self, n: usize, guard: &Guard) -> Things {
+        self.sealed(n, guard).map_or_else(Things::default, |mut taken| taken.bag().pop_batch(guard))
+    }
+
+    /// Takes a shard's bag, if nobody has it, and starts the grace period of all that is in it.
+    fn sealed(&self, n: usize, guard: &Guard) -> Option<Taken<'_>> {
+        let mut taken = shard_of(self.existing()?, n).take()?;
         self.unspill(taken.bag(), guard);
         taken.bag().seal(guard);
-        taken.hand_out(guard)
+        Some(taken)
     }
 
     /// How many shards there are.

@@ -77,9 +77,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let upkeep = Upkeep { map: self, guard };
         let most = Most { looked_at: budget.max(1), retired: usize::MAX };
         let (done, more) = upkeep.sweep(&now, exactly.then_some(nanos), most);
-        for _ in 0..=done.looked_at() {
-            upkeep.step();
-        }
+        // As far as the budget goes, too. What can't be moved is left, as the same would be tried again and again.
+        let _ = (0..=budget).all(|_| upkeep.step());
         if !more {
             self.table.shrink_if_due(0, guard);
         }
@@ -126,15 +125,18 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
 
     /// Frees up to about `budget` of what was retired, as far as no reader holds it; says whether that was not all.
     fn give_back(&self, budget: usize) -> bool {
+        if self.garbage.is_empty() {
+            return false;
+        }
         let shards = self.garbage.shard_count();
         for shard in 0..shards {
-            self.free(|garbage| garbage.flush(shard, &pin()));
+            self.free(|garbage| garbage.flush_batch(shard, &pin()));
         }
         // Where nobody else is pinned, three pins see a grace period through.
         (0..3).for_each(|_| pin().flush());
         let (mut shard, mut idle, mut freed) = (0, 0, 0);
         while idle < shards && freed < budget.max(1) {
-            let some = self.free(|garbage| garbage.flush(shard, &pin()));
+            let some = self.free(|garbage| garbage.flush_batch(shard, &pin()));
             (shard, freed) = ((shard + 1) % shards, freed + some);
             idle = if some == 0 { idle + 1 } else { 0 };
         }

@@ -13,7 +13,7 @@ use super::remind::Most;
 use super::streams::List;
 use super::{Now, RemovalCause, TtlMap, judge};
 use crate::entry::{Entry, Form};
-use crate::garbage::{FREED_A_STEP, Free, Garbage, Guard, Retired, STEPS_A_VISIT};
+use crate::garbage::{FREED_A_STEP, Garbage, Guard, Retired, STEPS_A_VISIT};
 use crate::sync::flag;
 use crate::table::{Array, Host, Occupied, Tail};
 use crate::unwind::discard;
@@ -123,13 +123,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     }
 
     /// Moves a few bins of a resize, if one is under way.
-    pub(super) fn step(&self) {
-        if self.map.table.is_resizing(self.guard) {
-            // The write is done by now: a panic of some other key's hash is not its caller's.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.map.table.step(self, self.guard))) {
-                discard(panic);
-            }
+    /// Says whether it did.
+    pub(super) fn step(&self) -> bool {
+        if !self.map.table.is_resizing(self.guard) {
+            return false;
         }
+        // The write is done by now: a panic of some other key's hash is not its caller's.
+        let moved = catch_unwind(AssertUnwindSafe(|| self.map.table.step(self, self.guard)));
+        moved.map_err(discard).is_ok()
     }
 
     /// Now and then frees what threads have retired that don't write any more.
@@ -225,7 +226,7 @@ impl<K, V, S> TtlMap<K, V, S> {
 
     /// Frees what `of` hands out; returns how much. Does nothing inside a destructor that such a call runs: what that
     /// one retires waits for the next write, as else collections would nest without end.
-    pub(super) fn free(&self, of: impl FnOnce(&Garbage) -> Free) -> usize {
+    pub(super) fn free<T: ExactSizeIterator<Item = Retired>>(&self, of: impl FnOnce(&Garbage) -> T) -> usize {
         if is_freeing() {
             return 0;
         }
@@ -233,7 +234,7 @@ impl<K, V, S> TtlMap<K, V, S> {
         let (freed, form) = (free.len(), self.form);
         if freed > 0 {
             let _freeing = Freeing::begin();
-            for thing in free.into_iter() {
+            for thing in free {
                 // SAFETY: handed out once, after its grace period.
                 if let Err(panic) = unsafe { free_one::<K, V>(thing, form) } {
                     discard(panic);
