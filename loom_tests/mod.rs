@@ -126,8 +126,8 @@ impl Host<Item> for Bare {
         item.hash
     }
 
-    fn common_due(&self, a: u32, b: u32) -> u32 {
-        a.min(b)
+    fn common_due(&self, dues: impl Iterator<Item = u32>) -> u32 {
+        dues.min().unwrap_or(0)
     }
 
     fn remind_of(&self, _: (usize, u32), _: u32) {}

@@ -85,7 +85,6 @@ impl Free {
         self.things[self.len] = thing;
         self.len += 1;
     }
-
 }
 
 impl Iterator for Free {

@@ -61,6 +61,7 @@ impl<K, V> Leaving<K, V> {
     }
 
     /// Whether nobody is told, so that causes needn't be found out.
+    #[inline]
     pub(super) fn is_unheard(&self) -> bool {
         self.listeners.is_empty() && self.streams.is_empty()
     }

@@ -36,6 +36,7 @@ impl<'m> Now<'m> {
         self.reading.get().is_surely_before(stamp)
     }
 
+    #[inline]
     pub(super) fn is_live(&self, deadline: u64) -> bool {
         match self.reading.get().judge(deadline) {
             Verdict::Live => true,

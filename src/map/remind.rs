@@ -193,11 +193,10 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         }
         let Some(bin) = self.map.table.locate_bin(bucket.number(), self, self.guard) else {
             // The table has grown since: it reminds of all parts, each of which inherited the due.
-            let doublings = self.map.table.bits(self.guard).saturating_sub(bucket.number().1);
-            for bucket in bucket.parts(doublings.clamp(1, SPLITS_AT_ONCE)) {
-                self.map.table.prefetch_bin(bucket.number(), self.guard);
-                sweep.push(Reminder { bucket, ..reminder });
-            }
+            let doublings = self.map.table.bits(self.guard).saturating_sub(bucket.number().1).clamp(1, SPLITS_AT_ONCE);
+            let parts = (0..1 << doublings).map(|number| bucket.part(number, doublings));
+            parts.for_each(|part| self.map.table.prefetch_bin(part.number(), self.guard));
+            sweep.push_parts(reminder, doublings);
             return;
         };
         let superseded = match due {

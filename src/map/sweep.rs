@@ -43,10 +43,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
         entry.kept_hash.get(|| self.map.hash(&entry.key))
     }
 
-    fn common_due(&self, a: u32, b: u32) -> u32 {
+    fn common_due(&self, dues: impl Iterator<Item = u32>) -> u32 {
         let now = self.map.wheel.cursor();
+        let earliest = dues.map(Due).reduce(|a, b| a.earlier(b, now)).unwrap_or(Due::NONE);
         // Another due than they had: their own reminders are superseded, and scrubbed, lest each halving add one.
-        Due(a).earlier(Due(b), now).just_before(now).0
+        earliest.just_before(now).0
     }
 
     fn remind_of(&self, bin: (usize, u32), due: u32) {
@@ -194,8 +195,10 @@ impl<K, V, S> TtlMap<K, V, S> {
         cause: RemovalCause,
         guard: &Guard,
     ) {
-        // SAFETY: unlinked by the caller, and not retired yet.
-        entries.clone().for_each(|entry| self.tell(unsafe { &*entry }, cause, guard));
+        if self.counters.is_counting() || !self.leaving.is_unheard() {
+            // SAFETY: unlinked by the caller, and not retired yet.
+            entries.clone().for_each(|entry| self.tell(unsafe { &*entry }, cause, guard));
+        }
         let is_first = self.garbage.retire_all(entries.map(|entry| tagged(entry, ENTRY)), guard);
         self.note_retired(is_first, guard);
     }

@@ -294,7 +294,7 @@ fn entry_has_a_reminder_though_the_hash_of_another_panics() {
         assert!(map.table.insert(hash, Box::into_raw(entry), |_| false, &upkeep, guard).is_none());
     }
     PANICS.set(true);
-    (0..1_000).for_each(|_| upkeep.step());
+    (0..1_000).for_each(|_| _ = upkeep.step());
     hashes.iter().for_each(|&hash| upkeep.remind(hash, deadline, 0));
     PANICS.set(false);
     clock.advance(8 * SECOND);

@@ -1,7 +1,7 @@
 //! Growing, shrinking and rebuilding, a few bins at a time.
 //!
-//! A resize makes a second array, of twice, half or just the size, and moves the bins to it one unit after another:
-//! a bin and its one or two children, or two bins and their common child. To move a unit, *freeze* its bins, *copy*
+//! A resize makes a second array, of twice, just or a half to an eighth of the size, and moves the bins to it one unit after another:
+//! a bin and its one or two children, or two to eight bins and their common child. To move a unit, *freeze* its bins, *copy*
 //! each word to the place in the children that its old place determines, *open* the children, say *moved*. Every
 //! step is done by CAS from what it must find, all helpers compute the same, and a frozen bin never changes: so any
 //! number of threads may do it at once, and one that wakes up an hour later changes nothing. Lookups that meet a
@@ -36,6 +36,8 @@ const FEW: usize = 1 << 12;
 const CHECKS_A_STEP: usize = 64;
 /// Bins looked at to tell how full the table is.
 const SAMPLE: usize = 64;
+/// A table that has lost nearly all it held is halved so often at once: each time all of its bins are frozen, one by one.
+const HALVINGS_AT_ONCE: u32 = 3;
 
 impl<E> Array<E> {
     /// Starts a resize if the bins around `index` say so. Does nothing where one is under way, or the memory can't
@@ -54,8 +56,8 @@ impl<E> Array<E> {
 
     /// A table whose lines run out is doubled if it has two and a half entries a bin, else rebuilt: then lines have
     /// gone to bins that were full once. One full bin in a large table is chance, and has its tail: that calls for
-    /// doubling only with five entries a bin. With less than three entries in four bins a table is halved, if they are spread
-    /// as by chance: if half a table was swept, the other half's bins should not be put together.
+    /// doubling only with five entries a bin. With less than three entries in four bins a table is halved, and once more while
+    /// that is so, if they are spread as by chance: if half a table was swept, the other half's bins should not be put together.
     fn wanted_bits(&self, index: usize, pressure: Pressure, min_bits: u32) -> Option<u32> {
         let over_limit = self.arena.is_over_limit();
         let half_loads = match pressure {
@@ -70,7 +72,9 @@ impl<E> Array<E> {
         if 2 * load >= half_loads.saturating_mul(sample) && bits < MAX_BITS {
             Some(bits + 1)
         } else if 4 * load < 3 * sample && load <= 2 * taken && bits > min_bits {
-            Some(bits - 1)
+            let halvings =
+                (1..HALVINGS_AT_ONCE).take_while(|halvings| (4 * load) << halvings < 3 * sample).count() as u32;
+            Some(bits.saturating_sub(1 + halvings).max(min_bits))
         } else {
             (over_limit && pressure != Pressure::Freed).then_some(bits)
         }
@@ -97,7 +101,7 @@ impl<E> Array<E> {
     pub(super) fn step(&self, next: &Array<E>, host: &impl Host<E>) -> bool {
         let units = self.units(next);
         // Relaxed: hands out work; whoever gets none, or dies of it, is made up for below.
-        let count = if units <= FEW { UNITS_A_STEP_IF_FEW } else { UNITS_A_STEP };
+        let count = self.units_in(next, if units <= FEW { UNITS_A_STEP_IF_FEW } else { UNITS_A_STEP });
         let from = self.moving.cursor.fetch_add(count, Ordering::Relaxed);
         if from < units {
             (from..units.min(from + count)).for_each(|unit| self.move_unit(unit, next, host));
@@ -106,7 +110,7 @@ impl<E> Array<E> {
         // Acquire: whoever advanced the frontier saw these units moved; so whoever makes `next` current on its word
         // hands on that they are (O11).
         let mut unit = self.moving.frontier.load(Ordering::Acquire);
-        let end = units.min(unit + CHECKS_A_STEP);
+        let end = units.min(unit + self.units_in(next, CHECKS_A_STEP));
         while unit < end {
             if !self.has_moved(unit, next) {
                 self.move_unit(unit, next, host);
@@ -118,11 +122,16 @@ impl<E> Array<E> {
         unit >= units
     }
 
+    /// So many units, but no more bins than where two are put together.
+    fn units_in(&self, next: &Array<E>, count: usize) -> usize {
+        (2 * count * self.units(next) / self.len()).clamp(1, count)
+    }
+
     fn has_moved(&self, unit: usize, next: &Array<E>) -> bool {
         self.sources(unit, next).all(|bin| bin.header().is_moved())
     }
 
-    /// The bins of a unit: one, or the two that a halved table puts together.
+    /// The bins of a unit: one, or the two to eight that a smaller table puts together.
     fn sources<'g>(&'g self, unit: usize, next: &Array<E>) -> impl Iterator<Item = BinRef<'g, E>> + use<'g, E> {
         (unit..self.len()).step_by(self.units(next)).map(|index| self.bin(index))
     }
@@ -147,7 +156,7 @@ impl<E> Array<E> {
                 host.remind_of((child, next.bits()), due);
             }
         }
-        let mut tails = [ptr::null_mut(); 2];
+        let mut tails = [ptr::null_mut(); 1 << HALVINGS_AT_ONCE];
         for (bin, tail) in self.sources(unit, next).zip(&mut tails) {
             if bin.set_moved() {
                 *tail = bin.tail().map_or(ptr::null_mut(), TailCell::as_ptr);
@@ -162,8 +171,9 @@ impl<E> Array<E> {
         // The freezing before the look at what is due: who lowers that later sees the bin frozen, and goes on to the
         // children (W6).
         fence_after_rmw();
-        let dues = self.sources(unit, next).map(BinRef::due);
-        dues.reduce(|a, b| host.common_due(a, b)).unwrap_or(0).max(Self::NOT_DUE)
+        let mut dues = self.sources(unit, next).map(BinRef::due);
+        let due = if next.len() < self.len() { host.common_due(dues) } else { dues.next().unwrap_or(0) };
+        due.max(Self::NOT_DUE)
     }
 
     /// What a child inherits of bins that are not to be looked at. Not zero, which it was before.

@@ -32,6 +32,32 @@ const SEALED: u64 = 1 << 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header(pub(crate) u64);
 
+/// Some of a bin's slots: slot n is bit n.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Slots(u64);
+
+impl Slots {
+    #[inline]
+    pub(crate) fn add(&mut self, number: usize) {
+        self.0 |= 1 << number;
+    }
+
+    pub(crate) fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Their numbers, in order.
+    #[inline]
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> + Clone {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let slot = rest.trailing_zeros() as usize;
+            rest &= rest.wrapping_sub(1);
+            (slot < SLOTS).then_some(slot)
+        })
+    }
+}
+
 impl Header {
     /// The header of a bin to which `count` entries were copied, in its first slots.
     pub(crate) fn copied(count: usize) -> Self {
@@ -61,13 +87,9 @@ impl Header {
     }
 
     /// The slots that hold a published entry (or one just unlinked), in order.
+    #[inline]
     pub(crate) fn live_slots(self) -> impl Iterator<Item = usize> {
-        let mut live = self.0 & ALL_LIVE;
-        std::iter::from_fn(move || {
-            let slot = live.trailing_zeros() as usize;
-            live &= live.wrapping_sub(1);
-            (slot < SLOTS).then_some(slot)
-        })
+        Slots(self.0 & ALL_LIVE).numbers()
     }
 
     /// The first free slot below `limit`.

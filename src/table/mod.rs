@@ -35,9 +35,9 @@ use array::MAX_BITS;
 use bin::Find;
 pub(crate) use bin::{BinRef, Glance, Occupied};
 use grow::out_of_memory;
+pub(crate) use header::Slots;
 use insert::{Insert, Pressure};
 pub(crate) use preview::Preview;
-pub(crate) use standing::Slots;
 pub(crate) use tail::Tail;
 pub(crate) use walk::Bins;
 pub(crate) use word::{KeptHash, fits};
@@ -47,10 +47,10 @@ pub(crate) trait Host<E> {
     /// The hash of an entry's key, as it was given to [`Table::insert`]. Where words have no tags it must not change,
     /// whatever the user's hasher does.
     fn hash_of(&self, entry: &E) -> u64;
-    /// When a bin is to be looked at that is put together of two: in time for both. Neither's time, if that can be, as both
-    /// have been reminded of.
-    fn common_due(&self, a: u32, b: u32) -> u32;
-    /// Sees to it that a bin, put together of two, is looked at when it is due: so far only one of them was to be.
+    /// When a bin is to be looked at that is put together of several: in time for all. Nobody's time, if that can be, as each
+    /// has been reminded of.
+    fn common_due(&self, dues: impl Iterator<Item = u32>) -> u32;
+    /// Sees to it that a bin, put together of several, is looked at when it is due: so far only one of them was to be.
     fn remind_of(&self, bin: (usize, u32), due: u32);
     /// Takes a tail that nobody who pins from now on can reach.
     fn retire_tail(&self, tail: *mut Tail<E>);

@@ -1,7 +1,7 @@
 //! What stands in a bin at one moment, for who goes through all of it: walks, and sweeps, which empty several slots at once.
 
 use super::bin::{BinRef, Occupied};
-use super::header::SLOTS;
+use super::header::{SLOTS, Slots};
 use super::word::Word;
 
 /// The words of a bin's slots, as they stood together. On the stack: sweeps come by often.
@@ -12,30 +12,9 @@ pub(crate) struct Standing<'g, E> {
     is_sealed: bool,
 }
 
-/// Some of a bin's slots: slot n is bit n.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Slots(u64);
-
-impl Slots {
-    pub(crate) fn add(&mut self, number: usize) {
-        self.0 |= 1 << number;
-    }
-
-    pub(crate) fn has(self, number: usize) -> bool {
-        self.0 >> number & 1 != 0
-    }
-
-    pub(crate) fn count(self) -> usize {
-        self.0.count_ones() as usize
-    }
-
-    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> + Clone {
-        (0..SLOTS).filter(move |&number| self.has(number))
-    }
-}
-
 impl<'g, E> BinRef<'g, E> {
     /// Reads the bin's entries as they stood together at some moment (those in a tail later); None if it has moved.
+    #[inline]
     pub(crate) fn standing(self) -> Option<Standing<'g, E>> {
         loop {
             let header = self.bin.load();
@@ -91,6 +70,7 @@ impl<'g, E> BinRef<'g, E> {
 
 impl<'g, E> Standing<'g, E> {
     /// The entries in the bin's slots, with their numbers.
+    #[inline]
     pub(crate) fn in_slots(&self) -> impl Iterator<Item = (usize, Occupied<'g, E>)> {
         self.there.numbers().map(|number| (number, self.occupied(number)))
     }
@@ -103,6 +83,7 @@ impl<'g, E> Standing<'g, E> {
     }
 
     /// The entry in a slot that there was one in.
+    #[inline]
     pub(crate) fn occupied(&self, number: usize) -> Occupied<'g, E> {
         Occupied::in_slot(self.bin, number, self.words[number])
     }

@@ -47,7 +47,7 @@ impl Wheel {
             // The cursor before the look at dues; pairs with the fence in `file_again` (W8): whoever relies on a reminder
             // that is found stale here sees that its time has come.
             fence_after_rmw();
-            Some(Sweep { wheel: self, lane, list })
+            Some(Sweep { wheel: self, lane, list, parts: Parts::default(), gone: 0 })
         })
     }
 }
@@ -57,20 +57,52 @@ pub(crate) struct Sweep<'w> {
     wheel: &'w Wheel,
     lane: &'w AtomicPtr<Ticket>,
     list: List,
+    /// What comes before the list.
+    parts: Parts,
+    /// How many reminders fewer there are than the wheel has counted.
+    gone: usize,
+}
+
+/// What is left of a reminder of a smaller table, bucket by bucket: no memory is asked for while it is worked off.
+#[derive(Default)]
+struct Parts {
+    of: Option<Reminder>,
+    doublings: u32,
+    next: usize,
+}
+
+impl Parts {
+    /// The reminder of the part that comes so many after the next, if there are so many.
+    #[inline]
+    fn peek(&self, after: usize) -> Option<Reminder> {
+        let (of, number) = (self.of?, self.next + after);
+        (number < 1 << self.doublings).then(|| Reminder { bucket: of.bucket.part(number, self.doublings), ..of })
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Reminder> {
+        let part = self.peek(0);
+        self.next += usize::from(part.is_some());
+        part
+    }
 }
 
 impl Sweep<'_> {
     /// The next reminder of which the time has come; `exactly` at a time, also one whose slot is not yet due.
+    #[inline]
     pub(crate) fn next(&mut self, exactly: Option<u64>) -> Option<Reminder> {
+        if let Some(part) = self.parts.pop() {
+            return Some(part);
+        }
         if self.list.is_empty() {
             self.list = self.refill(exactly);
         }
         let ticket = self.list.pop()?;
-        // Relaxed: a statistic.
-        self.wheel.count.len.fetch_sub(1, Ordering::Relaxed);
+        self.gone += 1;
         Some(ticket.reminder)
     }
 
+    #[cold]
     fn refill(&self, exactly: Option<u64>) -> List {
         // What others have left comes before what nobody has claimed.
         for lane in self.wheel.count.lanes.iter().filter(|lane| has_list(lane)) {
@@ -86,8 +118,14 @@ impl Sweep<'_> {
     }
 
     /// The buckets of the next two reminders, as far as is known.
+    #[inline]
     pub(crate) fn ahead(&self) -> [Option<Bucket>; 2] {
-        self.list.ahead()
+        let of_parts = [0, 1].map(|after| self.parts.peek(after).map(|part| part.bucket));
+        if of_parts[1].is_some() {
+            return of_parts;
+        }
+        let [first, second] = self.list.ahead();
+        if of_parts[0].is_some() { [of_parts[0], first] } else { [first, second] }
     }
 
     /// Whether the last reminder may have been taken before its time.
@@ -97,14 +135,30 @@ impl Sweep<'_> {
 
     /// Adds a reminder to what is to be worked off.
     pub(crate) fn push(&mut self, reminder: Reminder) {
-        // Relaxed: a statistic.
-        self.wheel.count.len.fetch_add(1, Ordering::Relaxed);
+        self.gone = self.gone.wrapping_sub(1);
         self.list.push(Ticket::new(reminder));
+    }
+
+    /// Adds the same reminder of all buckets that came of its own when the table was doubled so many times.
+    pub(crate) fn push_parts(&mut self, of: Reminder, doublings: u32) {
+        self.leave_parts();
+        self.parts = Parts { of: Some(of), doublings, next: 0 };
+    }
+
+    /// Adds what is left of a reminder's parts to the list.
+    #[inline]
+    fn leave_parts(&mut self) {
+        while let Some(part) = self.parts.pop() {
+            self.push(part);
+        }
     }
 }
 
 impl Drop for Sweep<'_> {
     fn drop(&mut self) {
+        self.leave_parts();
+        // Relaxed: a statistic.
+        self.wheel.count.len.fetch_sub(self.gone, Ordering::Relaxed);
         let list = std::mem::take(&mut self.list).into_raw();
         // Release: the tickets (W5).
         self.lane.store(list, Ordering::Release);

@@ -37,10 +37,11 @@ impl Bucket {
         (self.0 >> 8) as u16
     }
 
-    /// Those that came of it when the table was doubled so many times.
-    pub(crate) fn parts(self, doublings: u32) -> impl Iterator<Item = Self> {
+    /// One of those that came of it when the table was doubled so many times.
+    #[inline]
+    pub(crate) fn part(self, number: usize, doublings: u32) -> Self {
         let (index, bits) = self.number();
-        (0..1 << doublings).map(move |part| Bucket::new((index | part << bits, bits + doublings), self.round()))
+        Bucket::new((index | number << bits, bits + doublings), self.round())
     }
 }
 
@@ -95,6 +96,7 @@ impl List {
         self.first.is_null()
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Box<Ticket>> {
         if self.is_empty() {
             return None;
@@ -107,6 +109,7 @@ impl List {
     }
 
     /// The buckets of the first two, as far as there are; has the third ticket fetched.
+    #[inline]
     pub(super) fn ahead(&self) -> [Option<Bucket>; 2] {
         // SAFETY: the list owns its tickets; likewise below.
         let Some(first) = (unsafe { self.first.as_ref() }) else { return [None; 2] };
@@ -361,9 +364,10 @@ mod tests {
     fn bucket_tells_its_number_and_its_table() {
         let bucket = Bucket::new(((1 << 40) - 1, 40), 0xABCD);
         assert_eq!((bucket.number(), bucket.round()), (((1 << 40) - 1, 40), 0xABCD));
-        assert!(Bucket::new((5, 3), 7).parts(1).eq([Bucket::new((5, 4), 7), Bucket::new((13, 4), 7)]));
-        let parts = [5, 13, 21, 29].map(|index| Bucket::new((index, 5), 7));
-        assert!(Bucket::new((5, 3), 7).parts(2).eq(parts));
+        let parts =
+            |doublings: u32| (0usize..1 << doublings).map(move |number| Bucket::new((5, 3), 7).part(number, doublings));
+        assert!(parts(1).eq([Bucket::new((5, 4), 7), Bucket::new((13, 4), 7)]));
+        assert!(parts(2).eq([5, 13, 21, 29].map(|index| Bucket::new((index, 5), 7))));
     }
 
     proptest! {

@@ -97,6 +97,10 @@ impl Counters {
         self.add(miss.0, 1);
     }
 
+    pub(in crate::map) fn is_counting(&self) -> bool {
+        true
+    }
+
     pub(in crate::map) fn inserted(&self) {
         self.add(Counter::Inserts, 1);
     }

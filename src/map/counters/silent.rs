@@ -30,6 +30,10 @@ impl Counters {
     pub(in crate::map) fn hit(&self) {}
     #[inline]
     pub(in crate::map) fn missed(&self, _: Miss) {}
+    #[inline]
+    pub(in crate::map) fn is_counting(&self) -> bool {
+        false
+    }
     pub(in crate::map) fn inserted(&self) {}
     #[inline]
     pub(in crate::map) fn left<K, V>(&self, _: &Entry<K, V>, _: RemovalCause, _: &Clock) {}
