@@ -358,6 +358,65 @@ fn writes_to_both_bins_survive_their_being_put_together() {
     });
 }
 
+/// A table of four bins of which two hold keys 1 and 2, with a resize begun to one bin.
+fn quartering() -> loom::sync::Arc<Bare> {
+    let bare = Bare::of_capacity(16);
+    bare.put_at(0b01, 1, 10);
+    bare.put_at(0b11, 2, 20);
+    bare.table.start_resize(0);
+    bare
+}
+
+#[test]
+fn present_key_is_never_missed_while_four_bins_are_put_together() {
+    check("get/shrink to a quarter", None, || {
+        let bare = quartering();
+        let (seen, _) = both(
+            &bare,
+            |bare| bare.get_at(0b11, 2),
+            |bare| {
+                bare.step();
+                None
+            },
+        );
+        assert_eq!(seen, Some(20));
+        assert_eq!((bare.copies(1), bare.copies(2)), (1, 1));
+    });
+}
+
+#[test]
+fn key_purged_from_the_common_bin_is_not_found_in_any_of_four() {
+    check("purge, get/shrink to a quarter", Some(2), || {
+        let bare = quartering();
+        let ((purged, seen), _) = both(
+            &bare,
+            |bare| (bare.purge(2), bare.get_at(0b11, 2)),
+            |bare| {
+                bare.step();
+                (0, None)
+            },
+        );
+        assert_eq!(seen, if purged == 0 { Some(20) } else { None });
+    });
+}
+
+#[test]
+fn writes_to_two_of_four_bins_survive_their_being_put_together() {
+    check("insert/shrink to a quarter, replace", Some(2), || {
+        let bare = quartering();
+        both(
+            &bare,
+            |bare| bare.put_at(0b00, 3, 30),
+            |bare| {
+                bare.step();
+                bare.put_at(0b11, 2, 21)
+            },
+        );
+        assert_eq!(bare.get_at(0b01, 1), Some(10));
+        assert_eq!((bare.get_at(0b11, 2), bare.get_at(0b00, 3)), (Some(21), Some(30)));
+    });
+}
+
 /// A sealed bin whose slots are empty, with keys 4 to `last` in its tail, and a resize begun to one bin again.
 fn sealed(last: u8) -> loom::sync::Arc<Bare> {
     let bare = Bare::new();

@@ -49,6 +49,19 @@ fn entries_swept_while_their_bins_are_put_together_leave() {
 }
 
 #[test]
+fn entries_swept_while_four_bins_are_put_together_leave() {
+    check("sweep/move of a quartering", Some(1), || {
+        let model = Model::of_capacity(16);
+        model.put(EVEN, 1);
+        model.put(ODD, 3);
+        model.map.start_resize(0);
+        model.pass(2);
+        model.both(|map| map.sweep(2), |map| map.move_all());
+        model.end();
+    });
+}
+
+#[test]
 fn bins_put_together_and_split_again_have_reminders() {
     check("move/move of a halving, then growth", Some(2), || {
         let model = Model::of_capacity(8);

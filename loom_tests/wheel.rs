@@ -148,6 +148,23 @@ fn ticket_made_by_a_sweeper_is_read_by_the_next() {
 }
 
 #[test]
+fn parts_left_by_a_sweeper_are_found_by_the_next() {
+    check("sweep of parts/sweep", None, || {
+        let wheel = Arc::new(Wheel::new(0));
+        let found = both(
+            &wheel,
+            |wheel| sweep(wheel, 1, ALL),
+            |wheel| {
+                let Some(mut sweep) = wheel.sweep() else { unreachable!("there are two lanes") };
+                sweep.push_parts(reminder(wheel, 1, 1), 1);
+                vec![sweep.next(None).map_or(0, |part| part.bucket.number().0)]
+            },
+        );
+        assert_eq!(with_the_rest(&wheel, found), [1, 17]);
+    });
+}
+
+#[test]
 fn ticket_filed_while_its_slot_is_scrubbed_is_found() {
     check("file/scrub", None, || {
         let wheel = Arc::new(Wheel::new(0));
