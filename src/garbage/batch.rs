@@ -95,6 +95,8 @@ impl Bag {
         match self.sealed.front() {
             Some(oldest) if oldest.grace.is_over() => {
                 self.ready = self.sealed.pop_front().map(|oldest| oldest.things).unwrap_or_default();
+                self.ready.top.iter().for_each(|piece| piece.fetch());
+                self.ready.fetch();
             }
             Some(_) => {
                 // Where nothing is retired any more no batch helps the grace period on.
@@ -182,11 +184,22 @@ impl Things {
         Some(thing)
     }
 
-    /// Has the things of the top piece fetched: the allocator writes to what it frees.
+    /// Has the things fetched of the piece below the top one, and where the piece below that is.
     fn fetch(&self) {
-        let Some(piece) = &self.top else { return };
-        piece.things.iter().take(piece.len).for_each(|&thing| prefetch(thing));
-        if let Some(below) = &piece.below {
+        if let Some(below) = self.top.as_ref().and_then(|piece| piece.below.as_ref()) {
+            below.fetch();
+        }
+    }
+}
+
+impl Piece {
+    /// The allocator writes to what it frees, and to what it may have in front of that.
+    fn fetch(&self) {
+        for &thing in self.things.iter().take(self.len) {
+            prefetch(thing);
+            prefetch(thing.wrapping_byte_sub(size_of::<usize>()));
+        }
+        if let Some(below) = &self.below {
             prefetch(ptr::from_ref(&**below));
         }
     }

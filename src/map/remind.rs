@@ -141,14 +141,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
                 break;
             };
             done.taken += 1;
-            // While this one is worked off the next one's entries come, and the line of the one after it.
-            let [next, after] = sweep.ahead();
-            if let Some(bucket) = next {
-                self.map.table.prefetch_entries(bucket.number(), self.guard);
-            }
-            if let Some(bucket) = after {
-                self.map.table.prefetch_bin(bucket.number(), self.guard);
-            }
+            self.fetch_ahead(&mut sweep, &mut done);
             let fire = || self.fire(reminder, &mut sweep, now, exactly, &mut done);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(fire)) {
                 // The hash of a key that is to be moved. Another try, in a while.
@@ -173,6 +166,33 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         (done, more)
     }
 
+    /// Has what the next reminders are for come from memory while one is worked off: the next one's entries, the line of
+    /// the one after it, and all lines of the parts of a next one that is of a smaller table.
+    #[inline]
+    fn fetch_ahead(&self, sweep: &mut Sweep<'_>, done: &mut Tally) {
+        let doublings = sweep.next_in_list().map_or(0, |bucket| self.doublings_since(bucket));
+        if doublings > 0 {
+            done.taken += 1;
+            sweep.split_next(doublings);
+        }
+        let [next, after] = sweep.ahead();
+        if let Some(bucket) = next {
+            self.map.table.prefetch_entries(bucket.number().0, self.guard);
+        }
+        if let Some(bucket) = after {
+            self.map.table.prefetch_bin(bucket.number().0, self.guard);
+        }
+        if doublings > 0 {
+            sweep.parts_ahead().for_each(|part| self.map.table.prefetch_bin(part.number().0, self.guard));
+        }
+    }
+
+    /// How often the table was doubled since a reminder was filed, as far as that is made up for at once.
+    #[inline]
+    fn doublings_since(&self, bucket: Bucket) -> u32 {
+        self.map.table.bits(self.guard).saturating_sub(bucket.number().1).min(SPLITS_AT_ONCE)
+    }
+
     fn fire(&self, reminder: Reminder, sweep: &mut Sweep<'_>, now: &Now<'_>, exactly: Option<u64>, done: &mut Tally) {
         let Reminder { bucket, due, superseded } = reminder;
         let tick = tick_at(now.floor());
@@ -193,10 +213,8 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         }
         let Some(bin) = self.map.table.locate_bin(bucket.number(), self, self.guard) else {
             // The table has grown since: it reminds of all parts, each of which inherited the due.
-            let doublings = self.map.table.bits(self.guard).saturating_sub(bucket.number().1).clamp(1, SPLITS_AT_ONCE);
-            let parts = (0..1 << doublings).map(|number| bucket.part(number, doublings));
-            parts.for_each(|part| self.map.table.prefetch_bin(part.number(), self.guard));
-            sweep.push_parts(reminder, doublings);
+            sweep.push_parts(reminder, self.doublings_since(bucket).max(1));
+            sweep.parts_ahead().for_each(|part| self.map.table.prefetch_bin(part.number().0, self.guard));
             return;
         };
         let superseded = match due {

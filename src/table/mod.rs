@@ -118,22 +118,17 @@ impl<E> Table<E> {
         array.bin_of(hash).preview(array.tag(hash))
     }
 
-    /// Has the line fetched of the bin that has this number in a table of 2^`bits` bins, if the present one is such.
+    /// Has the line fetched of the bin that has this number, in a table of whatever size: the first that came of it, or what
+    /// it was put together to.
     #[inline]
-    pub(crate) fn prefetch_bin(&self, (index, bits): (usize, u32), guard: &Guard) {
-        let array = self.current(guard);
-        if array.bits() == bits {
-            prefetch(array.bin(index).bin);
-        }
+    pub(crate) fn prefetch_bin(&self, index: usize, guard: &Guard) {
+        prefetch(self.current(guard).bin(index).bin);
     }
 
     /// Has its entries fetched, once the line is there.
     #[inline]
-    pub(crate) fn prefetch_entries(&self, (index, bits): (usize, u32), guard: &Guard) {
-        let array = self.current(guard);
-        if array.bits() == bits {
-            array.bin(index).prefetch_entries();
-        }
+    pub(crate) fn prefetch_entries(&self, index: usize, guard: &Guard) {
+        self.current(guard).bin(index).prefetch_entries();
     }
 
     /// Finds the entry of this hash that `is` says yes to, if that is plain at the first look.

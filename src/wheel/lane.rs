@@ -128,6 +128,12 @@ impl Sweep<'_> {
         if of_parts[0].is_some() { [of_parts[0], first] } else { [first, second] }
     }
 
+    /// The buckets of a reminder's parts that are left.
+    #[inline]
+    pub(crate) fn parts_ahead(&self) -> impl Iterator<Item = Bucket> {
+        (0..).map_while(|after| self.parts.peek(after)).map(|part| part.bucket)
+    }
+
     /// Whether the last reminder may have been taken before its time.
     pub(crate) fn is_early(&self) -> bool {
         self.list.is_early()
@@ -143,6 +149,21 @@ impl Sweep<'_> {
     pub(crate) fn push_parts(&mut self, of: Reminder, doublings: u32) {
         self.leave_parts();
         self.parts = Parts { of: Some(of), doublings, next: 0 };
+    }
+
+    /// The bucket of the next reminder, if that is the list's first and its time has surely come.
+    #[inline]
+    pub(crate) fn next_in_list(&self) -> Option<Bucket> {
+        let is_next = self.parts.peek(0).is_none() && !self.is_early();
+        if is_next { self.list.ahead()[0] } else { None }
+    }
+
+    /// Has the list's first reminder come part by part. Only after [`Sweep::next_in_list`].
+    pub(crate) fn split_next(&mut self, doublings: u32) {
+        if let Some(ticket) = self.list.pop() {
+            self.gone += 1;
+            self.push_parts(ticket.reminder, doublings);
+        }
     }
 
     /// Adds what is left of a reminder's parts to the list.
