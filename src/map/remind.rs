@@ -141,7 +141,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
                 break;
             };
             done.taken += 1;
-            self.fetch_ahead(&mut sweep, &mut done);
+            self.fetch_ahead(&mut sweep, &mut done, most);
             let fire = || self.fire(reminder, &mut sweep, now, exactly, &mut done);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(fire)) {
                 // The hash of a key that is to be moved. Another try, in a while.
@@ -169,8 +169,10 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
     /// Has what the next reminders are for come from memory while one is worked off: the next one's entries, the line of
     /// the one after it, and all lines of the parts of a next one that is of a smaller table.
     #[inline]
-    fn fetch_ahead(&self, sweep: &mut Sweep<'_>, done: &mut Tally) {
-        let doublings = sweep.next_in_list().map_or(0, |bucket| self.doublings_since(bucket));
+    fn fetch_ahead(&self, sweep: &mut Sweep<'_>, done: &mut Tally, most: Most) {
+        // Not at the end: splitting counts.
+        let next = sweep.next_in_list().filter(|_| done.looked_at() < most.looked_at);
+        let doublings = next.map_or(0, |bucket| self.doublings_since(bucket));
         if doublings > 0 {
             done.taken += 1;
             sweep.split_next(doublings);

@@ -81,6 +81,12 @@ impl<E> Array<E> {
         self.bits
     }
 
+    /// The lowest bit of the hash that is in its tags.
+    #[inline]
+    pub(super) fn window(&self) -> u32 {
+        self.window
+    }
+
     #[inline]
     pub(super) fn tag(&self, hash: u64) -> Tag {
         tag_of(hash >> self.window)

@@ -15,13 +15,12 @@
 //! end, writers check from the front that all have moved, and move what a stopped thread has left.
 
 use super::Host;
-use super::array::{Array, MAX_BITS, window};
+use super::array::{Array, MAX_BITS};
 use super::bin::BinRef;
 use super::header::{Header, SLOTS};
 use super::insert::Pressure;
 use super::tail::TailCell;
 use super::word::{TAG_BITS, TAGGED, Tag, Word, tag_of};
-use std::cmp::Ordering::{Equal, Greater, Less};
 use std::ptr;
 
 use crate::sync::{Ordering, fence_after_rmw};
@@ -189,16 +188,19 @@ impl<E> Array<E> {
 
     /// Copies the words of `unit`, in order, to the slots of its children and then to their tails; returns how many
     /// there are in each.
+    #[inline]
     fn copy(&self, unit: usize, next: &Array<E>, host: &impl Host<E>) -> [usize; 2] {
         let (mut counts, mut rests) = ([0; 2], [Vec::new(), Vec::new()]);
-        let child_of = |side: usize| next.bin(unit + side * self.units(next));
+        let children = [0, self.units(next)].map(|side| next.bin(unit + side));
+        let (is_growth, is_same_window) = (next.len() > self.len(), next.window() == self.window());
         for bin in self.sources(unit, next) {
             bin.freeze(&mut |word| {
-                let side = self.side(word, next, host);
-                let copy = word.thawed().with_tag(self.retag(word, bin.index, next, host));
+                let side = if is_growth { self.side(word, host) } else { 0 };
+                let copy = word.thawed();
+                let copy = if is_same_window { copy } else { copy.with_tag(self.retag(word, bin.index, next, host)) };
                 if counts[side] >= SLOTS {
                     rests[side].push(copy);
-                } else if !child_of(side).copy_into(counts[side], copy) {
+                } else if !children[side].copy_into(counts[side], copy) {
                     out_of_memory();
                 }
                 counts[side] += 1;
@@ -206,39 +208,35 @@ impl<E> Array<E> {
         }
         for (side, rest) in rests.iter().enumerate().filter(|(_, rest)| !rest.is_empty()) {
             // A bin of more than six entries has a line.
-            child_of(side).tail().into_iter().for_each(|tail| tail.fill(rest));
+            children[side].tail().into_iter().for_each(|tail| tail.fill(rest));
         }
         counts
     }
 
-    /// Which of the children a word goes to.
-    fn side(&self, word: Word<E>, next: &Array<E>, host: &impl Host<E>) -> usize {
-        if next.len() <= self.len() {
-            return 0;
-        }
+    /// Which of the two children a word goes to.
+    #[inline]
+    fn side(&self, word: Word<E>, host: &impl Host<E>) -> usize {
         let bits = match TAGGED {
-            true => usize::from(word.tag() >> (self.bits() - window(self.bits()))),
+            true => usize::from(word.tag() >> (self.bits() - self.window())),
             false => (host.hash_of(entry_of(word)) >> self.bits()) as usize,
         };
         bits & 1
     }
 
-    /// The tag in `next` of a word of bin `index`.
+    /// The tag in `next`, of another window, of a word of bin `index`.
+    #[cold]
     fn retag(&self, word: Word<E>, index: usize, next: &Array<E>, host: &impl Host<E>) -> Tag {
-        let (from, to) = (window(self.bits()), window(next.bits()));
-        match to.cmp(&from) {
-            Equal => word.tag(),
+        let (from, to) = (self.window(), next.window());
+        if !TAGGED {
+            word.tag()
+        } else if to > from {
             // The low bits fall out, and the entry has the high ones.
-            Greater if TAGGED => {
-                let fresh = host.hash_of(entry_of(word)) >> (from + TAG_BITS);
-                tag_of(u64::from(word.tag() >> (to - from)) | fresh << (TAG_BITS - (to - from)))
-            }
+            let fresh = host.hash_of(entry_of(word)) >> (from + TAG_BITS);
+            tag_of(u64::from(word.tag() >> (to - from)) | fresh << (TAG_BITS - (to - from)))
+        } else {
             // The high bits fall out, and the bin's index has the low ones.
-            Less if TAGGED => {
-                let known = (index >> to) as u64 & ((1 << (from - to)) - 1);
-                tag_of(u64::from(word.tag()) << (from - to) | known)
-            }
-            _ => word.tag(),
+            let known = (index >> to) as u64 & ((1 << (from - to)) - 1);
+            tag_of(u64::from(word.tag()) << (from - to) | known)
         }
     }
 }

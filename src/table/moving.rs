@@ -1,7 +1,7 @@
 //! What a move does to one bin: freeze it, read what it holds, fill another and open that, say moved.
 
 use super::bin::BinRef;
-use super::header::{Header, MAIN};
+use super::header::Header;
 use super::tail::{Tail, TailCell};
 use super::word::Word;
 use crate::sync::Ordering;
@@ -9,6 +9,7 @@ use crate::sync::Ordering;
 impl<E> BinRef<'_, E> {
     /// Freezes the bin, whose header nothing but MOVED can change any more then, and each of its words, with which it
     /// calls `each`: in the order of [`BinRef::frozen_words`].
+    #[inline]
     pub(super) fn freeze(self, each: &mut impl FnMut(Word<E>)) {
         let mut header = self.header();
         while !header.is_frozen() {
@@ -47,14 +48,23 @@ impl<E> BinRef<'_, E> {
     }
 
     /// Puts `word` in slot `number` of a bin that was not published yet, unless another helper did.
+    #[inline]
     pub(super) fn copy_into(self, number: usize, word: Word<E>) -> bool {
-        if number >= MAIN && self.line().is_none() && !self.add_line() {
-            return false;
-        }
+        let Some(slot) = self.bin.slots.get(number) else { return self.copy_into_line(number, word) };
         // Fails if it was done before, perhaps long before: the slot may have had other tenants since, but was
         // VIRGIN only until the first.
-        self.slot(number).swing(Word::VIRGIN, word);
+        slot.swing(Word::VIRGIN, word);
         true
+    }
+
+    #[cold]
+    fn copy_into_line(self, number: usize, word: Word<E>) -> bool {
+        let is_there = self.line().is_some() || self.add_line();
+        if is_there {
+            // Likewise.
+            self.slot(number).swing(Word::VIRGIN, word);
+        }
+        is_there
     }
 
     /// Opens a bin to which all was copied; only the first call does.

@@ -238,6 +238,7 @@ impl<E> Slot<E> {
 
     /// Freezes whatever stands here, in at most as many steps as others change it; returns it frozen. What is DEAD
     /// stays as it is.
+    #[inline]
     pub(crate) fn freeze(&self) -> Word<E> {
         loop {
             let word = self.load();
