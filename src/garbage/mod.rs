@@ -33,7 +33,7 @@ pub(crate) use pin::{Grace, Guard, Scan, pin};
 /// Things freed by a write that retires one.
 pub(crate) const FREED_A_STEP: usize = 4;
 
-/// While a shard has no more things than this whose grace period has started, a write frees one.
+/// While a shard has no more things than this whose grace period has started, a write frees one, on average.
 const PACED: usize = 4 * batch::BATCH;
 
 /// Writes of a thread between two looks at another shard, and how many times as much as in a step is freed then.
@@ -173,14 +173,39 @@ impl Garbage {
     #[inline]
     pub(crate) fn collect(&self, guard: &Guard) -> Free {
         let Some(shards) = self.existing() else { return Free::default() };
+        self.take_to_collect(shards, guard).map_or_else(Free::default, |taken| taken.hand_out(guard))
+    }
+
+    /// The same for a write that retires nothing: as much, but while there is little, one of four such writes does it for all.
+    #[inline]
+    pub(crate) fn collect_in_turn(&self, guard: &Guard) -> Free {
+        let Some(shards) = self.existing() else { return Free::default() };
+        let shard = shard_of(shards, guard.thread_number());
+        // Relaxed, both: a hint, and as in `turn`.
+        let is_much = shard.sealed.load(Ordering::Relaxed) > PACED;
+        let is_turn = shard.turns.load(Ordering::Relaxed) % FREED_A_STEP == 0;
+        if is_much || is_turn { self.collect_all(shards, guard) } else { Free::default() }
+    }
+
+    fn collect_all(&self, shards: &[CachePadded<Shard>], guard: &Guard) -> Free {
+        let mut free = Free::default();
+        if let Some(mut taken) = self.take_to_collect(shards, guard) {
+            taken.bag().pop_more(&mut free, guard);
+        }
+        free
+    }
+
+    /// Takes the thread's own shard, if there may be something to free.
+    #[inline]
+    fn take_to_collect<'s>(&self, shards: &'s [CachePadded<Shard>], guard: &Guard) -> Option<Taken<'s>> {
         let shard = shard_of(shards, guard.thread_number());
         // Relaxed: a hint; the bag decides.
         if shard.sealed.load(Ordering::Relaxed) == 0 && self.spill.load(Ordering::Relaxed).is_null() {
-            return Free::default();
+            return None;
         }
-        let Some(mut taken) = shard.take() else { return Free::default() };
+        let mut taken = shard.take()?;
         self.unspill(taken.bag(), guard);
-        taken.hand_out(guard)
+        Some(taken)
     }
 
     /// Counts a write of this thread. Now and then it names another shard, whose threads may be gone, to be looked

@@ -77,7 +77,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     pub(super) fn pay(&self, now: &Now<'_>) {
         self.step();
         self.sweep_some(now);
-        self.map.free(|garbage| garbage.collect(self.guard));
+        self.map.free(|garbage| garbage.collect_in_turn(self.guard));
         self.look_around();
     }
 

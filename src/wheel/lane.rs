@@ -23,6 +23,13 @@ pub(super) fn has_list(lane: &AtomicPtr<Ticket>) -> bool {
     !list.is_null() && list != TAKEN
 }
 
+/// The same of several, by one comparison: every write asks.
+#[inline]
+pub(super) fn has_lists(lanes: &[AtomicPtr<Ticket>]) -> bool {
+    // Relaxed: a hint. Null and TAKEN have no more than the lowest bit.
+    lanes.iter().fold(0, |bits, lane| bits | lane.load(Ordering::Relaxed).addr()) > TAKEN.addr()
+}
+
 /// Takes what is in a lane, and leaves `instead`; None if somebody has it.
 fn take(lane: &AtomicPtr<Ticket>, instead: *mut Ticket) -> Option<List> {
     // Relaxed: the CAS decides.

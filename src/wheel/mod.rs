@@ -33,7 +33,7 @@ pub(crate) use geometry::TICK_BITS;
 pub(crate) use geometry::{Due, start_of, tick_after, tick_at};
 use geometry::{LEVELS, NEAR, Place, REACH, SLOTS, span_bits};
 pub(crate) use lane::Sweep;
-use lane::{LANES, TAKEN, has_list};
+use lane::{LANES, TAKEN, has_list, has_lists};
 pub(crate) use slot::{Bucket, Reminder};
 use slot::{Level, List, Ticket, existing, free, get_or_make};
 
@@ -212,7 +212,7 @@ impl Wheel {
     #[inline]
     pub(crate) fn has_work(&self, now: u64) -> bool {
         // Relaxed, both: a hint; taking a lane or a slot decides.
-        self.turned.swept.load(Ordering::Relaxed) < now || self.count.lanes.iter().any(has_list) || self.is_scrubbing()
+        self.turned.swept.load(Ordering::Relaxed) < now || has_lists(&self.count.lanes) || self.is_scrubbing()
     }
 
     /// The tick at which there will be something to sweep; one that has passed if there is already.
