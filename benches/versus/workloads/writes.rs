@@ -3,7 +3,7 @@
 use std::iter::repeat_with;
 use std::sync::atomic::AtomicUsize;
 
-use super::{CHECKED, Case, Figure, Rounds, Seat, Sizes, Start, Unit, Workload, touch};
+use super::{CHECKED, Case, Figure, Rounds, Seat, Sizes, Start, Unit, Volume, Workload, touch};
 use crate::common::{Data, Draw, Timings, Way, timings};
 use crate::heap::tidy;
 use crate::measure::race;
@@ -56,11 +56,16 @@ impl<D: Data> Workload<D> {
 
     pub const CHURN: Self = Workload {
         name: "churn",
-        about: "remove the oldest key and insert a new one (one operation: both)",
+        about: "remove the oldest key and insert a new one (one operation: both); each round of a full run goes through all keys, \
+                as some tables are rebuilt now and then",
         entries: Sizes::Any(&[1_000_000], &[1_000_000]),
         keys: |_| Vec::new(),
         round: |seat, case, _| {
-            let count = case.ops * case.threads;
+            let ops = match case.volume {
+                Volume::Full => case.ops.max(case.entries / case.threads),
+                _ => case.ops,
+            };
+            let count = ops * case.threads;
             let old = case.dealt::<D>(seat.gone, count);
             let new = case.dealt::<D>(seat.gone + case.entries, count);
             seat.gone += count;
@@ -76,7 +81,7 @@ impl<D: Data> Workload<D> {
             for new in new {
                 seat.expect(map, &new[new.len().saturating_sub(left)..], 0);
             }
-            vec![time.as_nanos() as f64 / case.ops as f64]
+            vec![time.as_nanos() as f64 / ops as f64]
         },
         ..Self::OVERWRITE
     };
