@@ -132,6 +132,10 @@ impl Host<Item> for Bare {
 
     fn remind_of(&self, _: (usize, u32), _: u32) {}
 
+    fn is_swept(&self) -> bool {
+        true
+    }
+
     fn retire_tail(&self, tail: *mut Tail<Item>) {
         self.retire(tail, TAIL);
     }

@@ -11,7 +11,7 @@ use crate::sync::{Witness, prefetch};
 
 /// Things a batch. A batch costs a fence and a look at other threads' records, so the more there are, the larger batches
 /// should be; but what is in an open batch waits until it is full.
-pub(super) const BATCH: usize = if cfg!(ttl_loom) { 1 } else { 64 };
+pub(crate) const BATCH: usize = if cfg!(ttl_loom) { 1 } else { 64 };
 
 /// A retired thing: its address, with the kind of thing in the low bits.
 pub(crate) type Retired = *mut ();
@@ -79,7 +79,7 @@ impl Bag {
         }
     }
 
-    /// Takes out what is left of the batch that is being emptied, or else the next one.
+    /// Takes out what is left of the batch that is being emptied, or else the next one if its grace period is over.
     pub(super) fn pop_batch(&mut self, guard: &Guard) -> Things {
         self.owned.touch();
         if self.ready.len == 0 {

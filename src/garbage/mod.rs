@@ -26,7 +26,7 @@ use crossbeam_utils::CachePadded;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness, shard_count};
 #[cfg(any(test, feature = "stats"))]
 pub(crate) use batch::LISTED;
-pub(crate) use batch::Retired;
+pub(crate) use batch::{BATCH, Retired};
 use batch::{Bag, Things};
 pub(crate) use pin::{Grace, Guard, Scan, pin};
 
@@ -34,7 +34,7 @@ pub(crate) use pin::{Grace, Guard, Scan, pin};
 pub(crate) const FREED_A_STEP: usize = 4;
 
 /// While a shard has no more things than this whose grace period has started, a write frees one, on average.
-const PACED: usize = 4 * batch::BATCH;
+const PACED: usize = 4 * BATCH;
 
 /// Writes of a thread between two looks at another shard, and how many times as much as in a step is freed then.
 const TURNS_A_VISIT: usize = 16;
@@ -234,7 +234,12 @@ impl Garbage {
         self.sealed(n, guard).map_or_else(Free::default, |taken| taken.hand_out(guard))
     }
 
-    /// The same, but hands out all that is left of a batch.
+    /// Starts the grace period of all that is in a shard.
+    pub(crate) fn seal(&self, n: usize, guard: &Guard) {
+        drop(self.sealed(n, guard));
+    }
+
+    /// As [`Garbage::flush`], but hands out all that is left of a batch.
     pub(crate) fn flush_batch(&self, n: usize, guard: &Guard) -> Things {
         self.sealed(n, guard).map_or_else(Things::default, |mut taken| taken.bag().pop_batch(guard))
     }

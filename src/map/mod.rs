@@ -334,6 +334,8 @@ where
 }
 
 #[cfg(all(test, not(ttl_loom)))]
+mod mass_expiry_tests;
+#[cfg(all(test, not(ttl_loom)))]
 mod upkeep_tests;
 
 #[cfg(all(test, not(ttl_loom)))]

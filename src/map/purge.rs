@@ -7,7 +7,7 @@ use super::remind::Most;
 use super::sweep::Upkeep;
 use super::{Now, RemovalCause, TtlMap, judge};
 use crate::clock::Deadline;
-use crate::garbage::pin;
+use crate::garbage::{BATCH, pin};
 use crate::wheel::{start_of, tick_at};
 
 /// What [`TtlMap::purge_expired`] did.
@@ -77,10 +77,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let upkeep = Upkeep { map: self, guard };
         let most = Most { looked_at: budget.max(1), retired: usize::MAX };
         let (done, more) = upkeep.sweep(&now, exactly.then_some(nanos), most);
-        // As far as the budget goes, too. What can't be moved is left, as the same would be tried again and again.
+        // As far as the budget goes, too; a panic of a key's hash ends it, as the same would be tried again and again.
         let _ = (0..=budget).all(|_| upkeep.step());
         if !more {
-            self.table.shrink_if_due(0, guard);
+            self.table.shrink_if_due(0, self.wheel.is_idle(), guard);
         }
         Purged { removed: done.retired, more: more || self.table.is_resizing(guard) }
     }
@@ -120,7 +120,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             upkeep.unlink(found, RemovalCause::Explicit.unless_lapsed(judged));
             upkeep.pay(&now);
         }
-        self.table.shrink_if_due(0, guard);
+        self.table.shrink_if_due(0, self.wheel.is_idle(), guard);
     }
 
     /// Frees up to about `budget` of what was retired, as far as no reader holds it; says whether that was not all.
@@ -129,14 +129,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             return false;
         }
         let shards = self.garbage.shard_count();
-        for shard in 0..shards {
-            self.free(|garbage| garbage.flush_batch(shard, &pin()));
-        }
+        (0..shards).for_each(|shard| self.garbage.seal(shard, &pin()));
         // Where nobody else is pinned, three pins see a grace period through.
         (0..3).for_each(|_| pin().flush());
         let (mut shard, mut idle, mut freed) = (0, 0, 0);
         while idle < shards && freed < budget.max(1) {
-            let some = self.free(|garbage| garbage.flush_batch(shard, &pin()));
+            let some = match budget.saturating_sub(freed) {
+                BATCH.. => self.free(|garbage| garbage.flush_batch(shard, &pin())),
+                _ => self.free(|garbage| garbage.flush(shard, &pin())),
+            };
             (shard, freed) = ((shard + 1) % shards, freed + some);
             idle = if some == 0 { idle + 1 } else { 0 };
         }

@@ -57,6 +57,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
         wheel.look_again();
     }
 
+    fn is_swept(&self) -> bool {
+        self.map.wheel.is_idle()
+    }
+
     fn retire_tail(&self, tail: *mut Tail<Entry<K, V>>) {
         let is_first = self.map.garbage.retire(tagged(tail, TAIL), self.guard);
         self.map.note_retired(is_first, self.guard);
@@ -65,7 +69,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Host<Entry<K, V>> for Upkeep<'_, K, V, S> 
     fn retire_array(&self, array: *mut Array<Entry<K, V>>) {
         let is_first = self.map.garbage.retire_large(tagged(array, ARRAY), self.guard);
         self.map.note_retired(is_first, self.guard);
-        // Half the buckets need half the reminders.
+        // Fewer buckets need fewer reminders.
         if self.map.wheel.len() > FEW {
             self.map.wheel.scrub();
         }
@@ -162,7 +166,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// A slot was freed: one in 256 times see whether the table is too large by now.
     pub(super) fn freed(&self, hash: u64) {
         if hash >> 56 == 0 {
-            self.map.table.shrink_if_due(hash, self.guard);
+            self.map.table.shrink_if_due(hash, false, self.guard);
         }
     }
 }

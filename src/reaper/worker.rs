@@ -38,6 +38,8 @@ struct Entry {
     retry: Option<(Instant, Duration)>,
     /// Whether what couldn't be done is overdue entries, as the user's code panics, and not memory alone.
     is_stuck: bool,
+    /// Whether the last sweep has left more to do, be it bins to move alone.
+    again: bool,
 }
 
 /// What a step leaves to do.
@@ -161,7 +163,7 @@ impl Worker {
             if let Some(alarm) = &clock {
                 alarm.add_another(&watch);
             }
-            self.maps.push(Entry { map, watch, clock, retry: None, is_stuck: false });
+            self.maps.push(Entry { map, watch, clock, retry: None, is_stuck: false, again: false });
         }
     }
 
@@ -183,11 +185,12 @@ impl Worker {
     fn look(&mut self, n: usize) -> Look {
         let entry = &self.maps[n];
         // A model's time is always come.
+        let again = entry.again;
         let retry = entry.retry.is_some_and(|(at, _)| cfg!(ttl_loom) || at <= Instant::now());
         let budget = self.shared.settings.budget;
         let looked = self.with(&entry.map, |map| {
             let due = map.due();
-            let swept = (retry || due.wait == Wait::Over).then(|| map.sweep(budget));
+            let swept = (retry || again || due.wait == Wait::Over).then(|| map.sweep(budget));
             (if swept.is_some() { map.due().unfreed } else { due.unfreed }, swept)
         });
         match looked {
@@ -213,6 +216,7 @@ impl Worker {
                     _ => FIRST_RETRY,
                 };
                 self.maps[n].is_stuck = stuck;
+                self.maps[n].again = swept.more && !stuck;
                 self.maps[n].retry = (stuck || unfreed).then(|| (Instant::now() + later, later));
                 if swept.more && !stuck { Look::More } else { Look::Done }
             }
@@ -336,6 +340,7 @@ mod tests {
     use super::*;
     use crate::reaper::{Due, Swept};
     use crate::sync::AtomicU32;
+    use crate::{ManualClock, TtlMap};
 
     /// A map with memory that a reader holds up, and something that may be overdue.
     #[derive(Default)]
@@ -361,6 +366,24 @@ mod tests {
         fn clock_alarm(&self) -> Option<Arc<Alarm>> {
             None
         }
+    }
+
+    /// The buckets of a table that is too large are moved to a smaller one also where nobody writes.
+    #[test]
+    fn a_quiet_map_is_left_with_nothing_to_do() {
+        let (clock, life) = (ManualClock::new(), Duration::from_secs(1));
+        let map = Arc::new(TtlMap::builder().time_to_live(life).clock(&clock).build());
+        (0..200_000u64).for_each(|key| drop(map.insert(key, key)));
+        let watched: Arc<dyn Watched> = map.clone();
+        let shared = Arc::new(Shared::new(crate::Reaper::builder().budget(100).settings, Vec::new()));
+        let mut worker = Worker::new(shared, Arc::new(Bell::new()));
+        worker.admit(Arc::downgrade(&watched));
+        clock.advance(2 * life);
+        while matches!(worker.step(), Step::Again) {}
+        assert_eq!(map.stored_len(), 0);
+        // What was retired last may be left, for later.
+        let calls = (0..200).take_while(|_| map.purge_expired(1).more).count();
+        assert!(calls < 200 && map.capacity() < 100, "after {calls} calls there is room for {}", map.capacity());
     }
 
     #[test]

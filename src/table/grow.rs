@@ -29,24 +29,25 @@ use crate::sync::{Ordering, fence_after_rmw};
 /// more slowly: where units are in the caches, more of them are moved in about the same time.
 pub(crate) const UNITS_A_STEP: usize = 4;
 const UNITS_A_STEP_IF_FEW: usize = 16;
-/// So many are few: a quarter of a mebibyte of bins.
+/// So many in the smaller of two tables are few: a quarter of a mebibyte of bins.
 const FEW: usize = 1 << 12;
 /// Units that a write checks, once all were handed out.
 const CHECKS_A_STEP: usize = 64;
 /// Bins looked at to tell how full the table is.
 const SAMPLE: usize = 64;
-/// A table that has lost nearly all it held is halved so often at once: each time all of its bins are frozen, one by one.
-const HALVINGS_AT_ONCE: u32 = 3;
+/// A table that has lost nearly all it held is halved so often at once, where all that has lapsed was swept: each time all of its bins
+/// are frozen, one by one. In the midst of a sweep a few bins tell too little of what would come together.
+pub(super) const HALVINGS_AT_ONCE: u32 = 3;
 
 impl<E> Array<E> {
     /// Starts a resize if the bins around `index` say so. Does nothing where one is under way, or the memory can't
-    /// be had: then tails grow instead.
+    /// be had: then tails grow instead. So many halvings at once are allowed.
     #[cold]
-    pub(super) fn resize_if_due(&self, index: usize, pressure: Pressure, min_bits: u32) {
+    pub(super) fn resize_if_due(&self, index: usize, pressure: Pressure, min_bits: u32, halvings: u32) {
         if self.next().is_some() {
             return;
         }
-        let Some(bits) = self.wanted_bits(index, pressure, min_bits) else { return };
+        let Some(bits) = self.wanted_bits(index, pressure, min_bits, halvings) else { return };
         if let Some(next) = Array::new(bits, self.place) {
             // Somebody else may have been faster; theirs will do.
             drop(self.start_moving_to(next));
@@ -57,7 +58,7 @@ impl<E> Array<E> {
     /// gone to bins that were full once. One full bin in a large table is chance, and has its tail: that calls for
     /// doubling only with five entries a bin. With less than three entries in four bins a table is halved, and once more while
     /// that is so, if they are spread as by chance: if half a table was swept, the other half's bins should not be put together.
-    fn wanted_bits(&self, index: usize, pressure: Pressure, min_bits: u32) -> Option<u32> {
+    fn wanted_bits(&self, index: usize, pressure: Pressure, min_bits: u32, halvings: u32) -> Option<u32> {
         let over_limit = self.arena.is_over_limit();
         let half_loads = match pressure {
             Pressure::Line | Pressure::Sealed if over_limit => 5,
@@ -71,9 +72,8 @@ impl<E> Array<E> {
         if 2 * load >= half_loads.saturating_mul(sample) && bits < MAX_BITS {
             Some(bits + 1)
         } else if 4 * load < 3 * sample && load <= 2 * taken && bits > min_bits {
-            let halvings =
-                (1..HALVINGS_AT_ONCE).take_while(|halvings| (4 * load) << halvings < 3 * sample).count() as u32;
-            Some(bits.saturating_sub(1 + halvings).max(min_bits))
+            let more = (1..halvings).take_while(|more| (4 * load) << more < 3 * sample).count() as u32;
+            Some(bits.saturating_sub(1 + more).max(min_bits))
         } else {
             (over_limit && pressure != Pressure::Freed).then_some(bits)
         }
@@ -100,7 +100,8 @@ impl<E> Array<E> {
     pub(super) fn step(&self, next: &Array<E>, host: &impl Host<E>) -> bool {
         let units = self.units(next);
         // Relaxed: hands out work; whoever gets none, or dies of it, is made up for below.
-        let count = self.units_in(next, if units <= FEW { UNITS_A_STEP_IF_FEW } else { UNITS_A_STEP });
+        let is_small = self.len().max(next.len()) / 2 <= FEW;
+        let count = self.units_in(next, if is_small { UNITS_A_STEP_IF_FEW } else { UNITS_A_STEP });
         let from = self.moving.cursor.fetch_add(count, Ordering::Relaxed);
         if from < units {
             (from..units.min(from + count)).for_each(|unit| self.move_unit(unit, next, host));
@@ -161,7 +162,7 @@ impl<E> Array<E> {
                 *tail = bin.tail().map_or(ptr::null_mut(), TailCell::as_ptr);
             }
         }
-        // Not before all sources have moved: until then whoever comes to one of them copies the tails of both.
+        // Not before all sources have moved: until then whoever comes to one of them copies the tails of all.
         tails.into_iter().filter(|tail| !tail.is_null()).for_each(|tail| host.retire_tail(tail));
     }
 
@@ -179,7 +180,7 @@ impl<E> Array<E> {
     const NOT_DUE: u32 = 1;
 
     /// Sees to it that all bins of a unit have moved. Nothing may be unlinked from a child before: the entry could
-    /// still be found by way of the other source.
+    /// still be found by way of another source.
     pub(super) fn finish_unit(&self, index: usize, next: &Array<E>, host: &impl Host<E>) {
         if !self.has_moved(index & (self.units(next) - 1), next) {
             self.move_unit(index, next, host);

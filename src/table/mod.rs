@@ -52,6 +52,8 @@ pub(crate) trait Host<E> {
     fn common_due(&self, dues: impl Iterator<Item = u32>) -> u32;
     /// Sees to it that a bin, put together of several, is looked at when it is due: so far only one of them was to be.
     fn remind_of(&self, bin: (usize, u32), due: u32);
+    /// Whether all that has lapsed was swept, about.
+    fn is_swept(&self) -> bool;
     /// Takes a tail that nobody who pins from now on can reach.
     fn retire_tail(&self, tail: *mut Tail<E>);
     /// Takes an array that nobody who pins from now on can reach.
@@ -197,7 +199,7 @@ impl<E> Table<E> {
                 Insert::Inserted(pressure) => {
                     // One that is still being filled looks emptier than it is.
                     if std::ptr::eq(array, self.current(guard)) {
-                        array.resize_if_due(bin.index, pressure, self.min_bits);
+                        array.resize_if_due(bin.index, pressure, self.min_bits, 1);
                     }
                     return None;
                 }
@@ -265,9 +267,9 @@ impl<E> Table<E> {
         self.current(guard).bin_of(hash).number()
     }
 
-    /// Starts to shrink if the bins around this hash are nearly empty.
-    pub(crate) fn shrink_if_due(&self, hash: u64, guard: &Guard) {
-        self.current(guard).resize_if_due(hash as usize, Pressure::Freed, self.min_bits);
+    /// Starts to shrink if the bins around this hash are nearly empty; by more than a half where all that has lapsed was swept.
+    pub(crate) fn shrink_if_due(&self, hash: u64, is_swept: bool, guard: &Guard) {
+        self.current(guard).resize_if_due(hash as usize, Pressure::Freed, self.min_bits, halvings(is_swept));
     }
 
     /// Moves a few bins, if a resize is under way: a constant number a call.
@@ -297,7 +299,7 @@ impl<E> Table<E> {
             self.hint.1.store(next.len() - 1, Ordering::Relaxed);
             host.retire_array(from);
             // One resize may not be enough, where many left, or memory for the last few could not be had.
-            next.resize_if_due(0, Pressure::Sealed, self.min_bits);
+            next.resize_if_due(0, Pressure::Sealed, self.min_bits, halvings(host.is_swept()));
         }
     }
 
@@ -351,7 +353,12 @@ impl<E> Table<E> {
     }
 }
 
-/// The children that bin `index` answers for: each bin of `next` is that of one bin only, though two are put together.
+/// So many halvings at once are allowed.
+fn halvings(is_swept: bool) -> u32 {
+    if is_swept { grow::HALVINGS_AT_ONCE } else { 1 }
+}
+
+/// The children that bin `index` answers for: each bin of `next` is that of one bin only, though several are put together.
 fn children_of<'g, E>(
     array: &'g Array<E>,
     index: usize,

@@ -66,11 +66,15 @@ pub(crate) struct Sweep<'w> {
     list: List,
     /// What comes before the list.
     parts: Parts,
-    /// How many reminders fewer there are than the wheel has counted.
+    /// How many reminders fewer there are than the wheel has counted; see [`Sweep::settle`].
     gone: usize,
 }
 
-/// What is left of a reminder of a smaller table, bucket by bucket: no memory is asked for while it is worked off.
+/// So many reminders are taken between two changes of the wheel's count of them.
+const COUNTED_AT_ONCE: usize = 256;
+
+/// What is left of a reminder of a smaller table, bucket by bucket: no memory is asked for while it is worked off, but when a sweep
+/// ends in the midst of it.
 #[derive(Default)]
 struct Parts {
     of: Option<Reminder>,
@@ -105,12 +109,22 @@ impl Sweep<'_> {
             self.list = self.refill(exactly);
         }
         let ticket = self.list.pop()?;
-        self.gone += 1;
+        self.gone = self.gone.wrapping_add(1);
+        if self.gone == COUNTED_AT_ONCE {
+            self.settle();
+        }
         Some(ticket.reminder)
     }
 
+    /// Has the wheel count what is gone: it judges by that whether there are too many.
+    fn settle(&mut self) {
+        // Relaxed: a statistic. It wraps where there are more than the wheel has counted.
+        self.wheel.count.len.fetch_sub(std::mem::take(&mut self.gone), Ordering::Relaxed);
+    }
+
     #[cold]
-    fn refill(&self, exactly: Option<u64>) -> List {
+    fn refill(&mut self, exactly: Option<u64>) -> List {
+        self.settle();
         // What others have left comes before what nobody has claimed.
         for lane in self.wheel.count.lanes.iter().filter(|lane| has_list(lane)) {
             if let Some(list) = take(lane, ptr::null_mut()).filter(|list| !list.is_empty()) {
@@ -168,7 +182,7 @@ impl Sweep<'_> {
     /// Has the list's first reminder come part by part. Only after [`Sweep::next_in_list`].
     pub(crate) fn split_next(&mut self, doublings: u32) {
         if let Some(ticket) = self.list.pop() {
-            self.gone += 1;
+            self.gone = self.gone.wrapping_add(1);
             self.push_parts(ticket.reminder, doublings);
         }
     }
@@ -185,8 +199,7 @@ impl Sweep<'_> {
 impl Drop for Sweep<'_> {
     fn drop(&mut self) {
         self.leave_parts();
-        // Relaxed: a statistic.
-        self.wheel.count.len.fetch_sub(self.gone, Ordering::Relaxed);
+        self.settle();
         let list = std::mem::take(&mut self.list).into_raw();
         // Release: the tickets (W5).
         self.lane.store(list, Ordering::Release);

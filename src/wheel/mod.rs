@@ -47,7 +47,7 @@ pub(crate) struct Wheel {
 struct Count {
     /// Lists of tickets that were taken and not worked off: null for an empty one, TAKEN while it is in somebody's hands.
     lanes: [AtomicPtr<Ticket>; LANES],
-    /// How many tickets there are.
+    /// How many tickets there are, but for what sweeps have taken just now.
     len: AtomicUsize,
     /// With more than these the wheel is scrubbed.
     limit: AtomicUsize,
@@ -215,6 +215,13 @@ impl Wheel {
         self.turned.swept.load(Ordering::Relaxed) < now || has_lists(&self.count.lanes) || self.is_scrubbing()
     }
 
+    /// Whether all that is due by the cursor has been worked off, and nobody is at it.
+    pub(crate) fn is_idle(&self) -> bool {
+        // Relaxed, all: hints.
+        let is_empty = |lane: &AtomicPtr<Ticket>| lane.load(Ordering::Relaxed).is_null();
+        self.turned.swept.load(Ordering::Relaxed) >= self.cursor() && self.count.lanes.iter().all(is_empty)
+    }
+
     /// The tick at which there will be something to sweep; one that has passed if there is already.
     pub(crate) fn next_due(&self) -> Option<u64> {
         // Relaxed, all: whoever must not miss a ticket has a fence between its filing and this (R4).
@@ -342,6 +349,12 @@ impl Drop for Wheel {
 
 #[cfg(test)]
 impl Wheel {
+    /// With more reminders than these it is scrubbed.
+    #[cfg(not(ttl_loom))]
+    pub(crate) fn limit(&self) -> usize {
+        self.count.limit.load(Ordering::Relaxed)
+    }
+
     /// All reminders. Nobody else may use the wheel meanwhile.
     pub(crate) fn reminders(&self) -> Vec<Reminder> {
         let lanes = self.count.lanes.iter().map(|lane| lane.load(Ordering::Relaxed));
