@@ -10,7 +10,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use ttlwheel::TtlMap;
+use ttlwheel::{ManualClock, TtlMap};
 
 type Map = TtlMap<u64, u64, foldhash::quality::FixedState>;
 
@@ -19,7 +19,7 @@ const ENTRIES: u64 = 10_000;
 /// A question: its name, and what is done to a map so many times. Tells how many keys it found.
 type Question = (&'static str, fn(&Map, u64) -> u64);
 
-const QUESTIONS: [Question; 7] = [
+const QUESTIONS: [Question; 9] = [
     // What the others do besides: a key is made, and counted.
     ("nothing", |_, count| found(count, |n| black_box(present(n)) > 0)),
     ("hit_held", |map, count| {
@@ -33,6 +33,10 @@ const QUESTIONS: [Question; 7] = [
         found(count, |n| pinned.get(&absent(n)).is_none())
     }),
     ("miss_get_cloned", |map, count| found(count, |n| map.get_cloned(&absent(n)).is_none())),
+    ("churn", |map, count| {
+        found(count, |n| map.remove(&spread(n)).is_some() && map.insert(spread(ENTRIES + n), n).replaced().is_none())
+    }),
+    ("grow_reclaim", |_, count| grow_and_reclaim(count)),
     ("overwrite", |map, count| found(count, |n| map.pin().insert(present(n), n).replaced().is_some())),
 ];
 
@@ -40,6 +44,26 @@ const QUESTIONS: [Question; 7] = [
 #[inline(always)]
 fn found(count: u64, ask: impl Fn(u64) -> bool) -> u64 {
     (0..count).map(|n| u64::from(black_box(ask(n)))).sum()
+}
+
+/// Inserts that a table grows by, until all lapse at once and are purged, and the table shrinks.
+fn grow_and_reclaim(count: u64) -> u64 {
+    let (clock, life) = (ManualClock::new(), Duration::from_secs(1));
+    let hasher = foldhash::quality::FixedState::with_seed(1);
+    let map: Map = TtlMap::builder().time_to_live(life).clock(&clock).hasher(hasher).build();
+    let mut left = count;
+    while left > 0 {
+        let some = left.min(ENTRIES);
+        (0..some).for_each(|n| _ = map.insert(spread(n), n));
+        clock.advance(2 * life);
+        let mut purged = map.purge_expired(1_000);
+        while purged.more {
+            left -= purged.removed as u64;
+            purged = map.purge_expired(1_000);
+        }
+        left -= purged.removed as u64;
+    }
+    count
 }
 
 /// A key that is there.
