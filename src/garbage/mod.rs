@@ -30,7 +30,7 @@ pub(crate) use batch::{BATCH, Retired};
 use batch::{Bag, Things};
 pub(crate) use pin::{Grace, Guard, Scan, pin};
 
-/// Things freed by a write that retires one.
+/// Things freed by a write that retires one, or by one of four that retire none.
 pub(crate) const FREED_A_STEP: usize = 4;
 
 /// While a shard has no more things than this whose grace period has started, a write frees one, on average.
@@ -57,6 +57,8 @@ struct Shard {
     /// Counts what the shard's own threads write, about; and the count when another last looked.
     turns: AtomicUsize,
     turns_seen: AtomicUsize,
+    /// Counts those that retire nothing, about. A count of its own: writes that take turns with others would always come at the same of four.
+    idle_turns: AtomicUsize,
 }
 
 struct Spilt {
@@ -181,16 +183,18 @@ impl Garbage {
     pub(crate) fn collect_in_turn(&self, guard: &Guard) -> Free {
         let Some(shards) = self.existing() else { return Free::default() };
         let shard = shard_of(shards, guard.thread_number());
-        // Relaxed, both: a hint, and as in `turn`.
+        // Relaxed, all: as in `turn`, and a hint.
+        let turns = shard.idle_turns.load(Ordering::Relaxed).wrapping_add(1);
+        shard.idle_turns.store(turns, Ordering::Relaxed);
         let is_much = shard.sealed.load(Ordering::Relaxed) > PACED;
-        let is_turn = shard.turns.load(Ordering::Relaxed) % FREED_A_STEP == 0;
-        if is_much || is_turn { self.collect_all(shards, guard) } else { Free::default() }
+        if is_much || turns % FREED_A_STEP == 0 { self.collect_all(shards, guard) } else { Free::default() }
     }
 
     fn collect_all(&self, shards: &[CachePadded<Shard>], guard: &Guard) -> Free {
         let mut free = Free::default();
         if let Some(mut taken) = self.take_to_collect(shards, guard) {
-            taken.bag().pop_more(&mut free, guard);
+            // Each asks, also where nothing is ready: asking helps grace periods on.
+            (0..FREED_A_STEP).filter_map(|_| taken.bag().pop(guard)).for_each(|thing| free.push(thing));
         }
         free
     }

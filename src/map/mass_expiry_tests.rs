@@ -2,8 +2,6 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::BuildHasherDefault;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::TtlMap;
@@ -50,37 +48,4 @@ fn reminders_that_a_long_purge_has_taken_don_t_count() {
     while map.purge_expired(usize::MAX).more {}
     assert_eq!((map.stored_len(), map.wheel.len()), (0, 0));
     assert!(map.wheel.limit() <= 2 * FEW, "{}", map.wheel.limit());
-}
-
-struct Counted(Arc<AtomicUsize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
-
-/// Whatever waits to be freed, in however many shards.
-#[test]
-fn a_purge_frees_about_as_much_as_its_budget() {
-    let clock = ManualClock::new();
-    let map: TtlMap<u64, Counted> = TtlMap::builder().time_to_live(SECOND).clock(&clock).build();
-    let dropped = Arc::new(AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for thread in 0..16u64 {
-            let (map, dropped) = (&map, &dropped);
-            scope.spawn(move || {
-                (0..300).for_each(|n| drop(map.insert(thread << 32 | n, Counted(Arc::clone(dropped)))));
-                (0..300).for_each(|n| _ = map.remove(&(thread << 32 | n)));
-            });
-        }
-    });
-    for budget in [1, 10, 100] {
-        let before = dropped.load(Relaxed);
-        map.purge_expired(budget);
-        let freed = dropped.load(Relaxed) - before;
-        assert!(freed <= budget + crate::garbage::FREED_A_STEP, "{freed} by a budget of {budget}");
-    }
-    while map.purge_expired(100).more {}
-    assert_eq!(dropped.load(Relaxed), 16 * 300);
 }

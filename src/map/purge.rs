@@ -80,7 +80,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         // As far as the budget goes, too; a panic of a key's hash ends it, as the same would be tried again and again.
         let _ = (0..=budget).all(|_| upkeep.step());
         if !more {
-            self.table.shrink_if_due(0, self.wheel.is_idle(), guard);
+            self.table.shrink_if_due(0, || self.wheel.is_idle(), guard);
         }
         Purged { removed: done.retired, more: more || self.table.is_resizing(guard) }
     }
@@ -120,7 +120,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             upkeep.unlink(found, RemovalCause::Explicit.unless_lapsed(judged));
             upkeep.pay(&now);
         }
-        self.table.shrink_if_due(0, self.wheel.is_idle(), guard);
+        self.table.shrink_if_due(0, || self.wheel.is_idle(), guard);
     }
 
     /// Frees up to about `budget` of what was retired, as far as no reader holds it; says whether that was not all.

@@ -156,7 +156,7 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         // that are looked at don't show them. Two who come at once both look.
         if !more && self.map.emptied.load(Relaxed) != 0 {
             self.map.emptied.store(0, Relaxed);
-            self.map.table.shrink_if_due(self.map.wheel.cursor(), self.map.wheel.is_idle(), self.guard);
+            self.map.table.shrink_if_due(self.map.wheel.cursor(), || self.map.wheel.is_idle(), self.guard);
         }
         if more {
             // What is left before the look at who sleeps; pairs with the fence in `Bell::fall_asleep` (R4).

@@ -166,7 +166,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Upkeep<'_, K, V, S> {
     /// A slot was freed: one in 256 times see whether the table is too large by now.
     pub(super) fn freed(&self, hash: u64) {
         if hash >> 56 == 0 {
-            self.map.table.shrink_if_due(hash, false, self.guard);
+            self.map.table.shrink_if_due(hash, || false, self.guard);
         }
     }
 }

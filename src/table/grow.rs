@@ -25,11 +25,11 @@ use std::ptr;
 
 use crate::sync::{Ordering, fence_after_rmw};
 
-/// Units that a write moves while a resize is under way. A table that nobody writes to stays as it is, half moved, and is read
+/// Units that a write moves while a resize is under way. A table that nobody writes to, and no reaper watches, stays as it is, half moved, and is read
 /// more slowly: where units are in the caches, more of them are moved in about the same time.
 pub(crate) const UNITS_A_STEP: usize = 4;
 const UNITS_A_STEP_IF_FEW: usize = 16;
-/// So many in the smaller of two tables are few: a quarter of a mebibyte of bins.
+/// Half of the larger of two tables is few: a quarter of a mebibyte of bins.
 const FEW: usize = 1 << 12;
 /// Units that a write checks, once all were handed out.
 const CHECKS_A_STEP: usize = 64;
@@ -37,17 +37,23 @@ const CHECKS_A_STEP: usize = 64;
 const SAMPLE: usize = 64;
 /// A table that has lost nearly all it held is halved so often at once, where all that has lapsed was swept: each time all of its bins
 /// are frozen, one by one. In the midst of a sweep a few bins tell too little of what would come together.
-pub(super) const HALVINGS_AT_ONCE: u32 = 3;
+const HALVINGS_AT_ONCE: u32 = 3;
 
 impl<E> Array<E> {
     /// Starts a resize if the bins around `index` say so. Does nothing where one is under way, or the memory can't
-    /// be had: then tails grow instead. So many halvings at once are allowed.
+    /// be had: then tails grow instead.
     #[cold]
-    pub(super) fn resize_if_due(&self, index: usize, pressure: Pressure, min_bits: u32, halvings: u32) {
+    pub(super) fn resize_if_due(
+        &self,
+        index: usize,
+        pressure: Pressure,
+        min_bits: u32,
+        is_swept: impl FnOnce() -> bool,
+    ) {
         if self.next().is_some() {
             return;
         }
-        let Some(bits) = self.wanted_bits(index, pressure, min_bits, halvings) else { return };
+        let Some(bits) = self.wanted_bits(index, pressure, min_bits, is_swept) else { return };
         if let Some(next) = Array::new(bits, self.place) {
             // Somebody else may have been faster; theirs will do.
             drop(self.start_moving_to(next));
@@ -58,7 +64,13 @@ impl<E> Array<E> {
     /// gone to bins that were full once. One full bin in a large table is chance, and has its tail: that calls for
     /// doubling only with five entries a bin. With less than three entries in four bins a table is halved, and once more while
     /// that is so, if they are spread as by chance: if half a table was swept, the other half's bins should not be put together.
-    fn wanted_bits(&self, index: usize, pressure: Pressure, min_bits: u32, halvings: u32) -> Option<u32> {
+    fn wanted_bits(
+        &self,
+        index: usize,
+        pressure: Pressure,
+        min_bits: u32,
+        is_swept: impl FnOnce() -> bool,
+    ) -> Option<u32> {
         let over_limit = self.arena.is_over_limit();
         let half_loads = match pressure {
             Pressure::Line | Pressure::Sealed if over_limit => 5,
@@ -72,6 +84,8 @@ impl<E> Array<E> {
         if 2 * load >= half_loads.saturating_mul(sample) && bits < MAX_BITS {
             Some(bits + 1)
         } else if 4 * load < 3 * sample && load <= 2 * taken && bits > min_bits {
+            // Asked after the look at the bins: a sample from before all was swept shows more than there is.
+            let halvings = if is_swept() { HALVINGS_AT_ONCE } else { 1 };
             let more = (1..halvings).take_while(|more| (4 * load) << more < 3 * sample).count() as u32;
             Some(bits.saturating_sub(1 + more).max(min_bits))
         } else {

@@ -199,7 +199,7 @@ impl<E> Table<E> {
                 Insert::Inserted(pressure) => {
                     // One that is still being filled looks emptier than it is.
                     if std::ptr::eq(array, self.current(guard)) {
-                        array.resize_if_due(bin.index, pressure, self.min_bits, 1);
+                        array.resize_if_due(bin.index, pressure, self.min_bits, || false);
                     }
                     return None;
                 }
@@ -268,8 +268,8 @@ impl<E> Table<E> {
     }
 
     /// Starts to shrink if the bins around this hash are nearly empty; by more than a half where all that has lapsed was swept.
-    pub(crate) fn shrink_if_due(&self, hash: u64, is_swept: bool, guard: &Guard) {
-        self.current(guard).resize_if_due(hash as usize, Pressure::Freed, self.min_bits, halvings(is_swept));
+    pub(crate) fn shrink_if_due(&self, hash: u64, is_swept: impl FnOnce() -> bool, guard: &Guard) {
+        self.current(guard).resize_if_due(hash as usize, Pressure::Freed, self.min_bits, is_swept);
     }
 
     /// Moves a few bins, if a resize is under way: a constant number a call.
@@ -299,7 +299,7 @@ impl<E> Table<E> {
             self.hint.1.store(next.len() - 1, Ordering::Relaxed);
             host.retire_array(from);
             // One resize may not be enough, where many left, or memory for the last few could not be had.
-            next.resize_if_due(0, Pressure::Sealed, self.min_bits, halvings(host.is_swept()));
+            next.resize_if_due(0, Pressure::Sealed, self.min_bits, || host.is_swept());
         }
     }
 
@@ -351,11 +351,6 @@ impl<E> Table<E> {
             }
         }
     }
-}
-
-/// So many halvings at once are allowed.
-fn halvings(is_swept: bool) -> u32 {
-    if is_swept { grow::HALVINGS_AT_ONCE } else { 1 }
 }
 
 /// The children that bin `index` answers for: each bin of `next` is that of one bin only, though several are put together.

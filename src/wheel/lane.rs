@@ -71,7 +71,7 @@ pub(crate) struct Sweep<'w> {
 }
 
 /// So many reminders are taken between two changes of the wheel's count of them.
-const COUNTED_AT_ONCE: usize = 256;
+const COUNTED_AT_ONCE: isize = 256;
 
 /// What is left of a reminder of a smaller table, bucket by bucket: no memory is asked for while it is worked off, but when a sweep
 /// ends in the midst of it.
@@ -108,12 +108,18 @@ impl Sweep<'_> {
         if self.list.is_empty() {
             self.list = self.refill(exactly);
         }
+        Some(self.take()?.reminder)
+    }
+
+    /// Takes the list's first ticket.
+    #[inline]
+    fn take(&mut self) -> Option<Box<Ticket>> {
         let ticket = self.list.pop()?;
         self.gone = self.gone.wrapping_add(1);
-        if self.gone == COUNTED_AT_ONCE {
+        if self.gone as isize >= COUNTED_AT_ONCE {
             self.settle();
         }
-        Some(ticket.reminder)
+        Some(ticket)
     }
 
     /// Has the wheel count what is gone: it judges by that whether there are too many.
@@ -181,8 +187,7 @@ impl Sweep<'_> {
 
     /// Has the list's first reminder come part by part. Only after [`Sweep::next_in_list`].
     pub(crate) fn split_next(&mut self, doublings: u32) {
-        if let Some(ticket) = self.list.pop() {
-            self.gone = self.gone.wrapping_add(1);
+        if let Some(ticket) = self.take() {
             self.push_parts(ticket.reminder, doublings);
         }
     }

@@ -27,7 +27,11 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> PinnedDrain<'g, K, V, S> {
 
     fn next_removed(&mut self) -> Option<&'g Entry<K, V>> {
         loop {
-            let found = self.entries.next()?;
+            let Some(found) = self.entries.next() else {
+                let map = self.upkeep.map;
+                map.table.shrink_if_due(0, || map.wheel.is_idle(), self.upkeep.guard);
+                return None;
+            };
             let entry = found.entry();
             let judged = judge(entry, &self.now);
             if self.upkeep.unlink(found, RemovalCause::Explicit.unless_lapsed(judged)) {

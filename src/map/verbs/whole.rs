@@ -53,7 +53,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
                 upkeep.pay(&now);
             }
         }
-        self.map.table.shrink_if_due(0, self.map.wheel.is_idle(), &self.guard);
+        self.map.table.shrink_if_due(0, || self.map.wheel.is_idle(), &self.guard);
     }
 
     /// Clones the entries that are live now into a [`HashMap`] with the same hasher; see [`TtlMap::clone_into_hash_map`].
