@@ -35,10 +35,10 @@ fn entry_inserted_while_its_bin_is_split_has_a_reminder() {
     });
 }
 
-#[test]
-fn entries_swept_while_their_bins_are_put_together_leave() {
-    check("sweep/halving", Some(2), || {
-        let model = Model::of_capacity(8);
+/// A sweep while one bin is made of all that a table of this capacity has.
+fn swept_while_put_together(name: &str, bound: usize, capacity: usize) {
+    check(name, Some(bound), move || {
+        let model = Model::of_capacity(capacity);
         model.put(EVEN, 1);
         model.put(ODD, 3);
         model.map.start_resize(0);
@@ -49,16 +49,13 @@ fn entries_swept_while_their_bins_are_put_together_leave() {
 }
 
 #[test]
+fn entries_swept_while_their_bins_are_put_together_leave() {
+    swept_while_put_together("sweep/halving", 2, 8);
+}
+
+#[test]
 fn entries_swept_while_four_bins_are_put_together_leave() {
-    check("sweep/move of a quartering", Some(1), || {
-        let model = Model::of_capacity(16);
-        model.put(EVEN, 1);
-        model.put(ODD, 3);
-        model.map.start_resize(0);
-        model.pass(2);
-        model.both(|map| map.sweep(2), |map| map.move_all());
-        model.end();
-    });
+    swept_while_put_together("sweep/move of a quartering", 1, 16);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use loom::sync::Arc;
 
 use super::check;
-use crate::wheel::{Due, Reminder, Wheel};
+use crate::wheel::{Due, Reminder, Sweep, Wheel};
 
 /// A reminder of the bucket of this number.
 fn reminder(wheel: &Wheel, bucket: usize, tick: u64) -> Reminder {
@@ -130,38 +130,38 @@ fn what_a_sweeper_leaves_is_found_by_others() {
     });
 }
 
-#[test]
-fn ticket_made_by_a_sweeper_is_read_by_the_next() {
-    check("sweep that pushes/sweep", None, || {
+/// What one sweeper leaves, of what it has made and perhaps found, is for the next.
+fn left_by_a_sweeper(name: &str, work: fn(&Wheel, &mut Sweep<'_>) -> Vec<usize>, all: &'static [usize]) {
+    check(name, None, move || {
         let wheel = Arc::new(Wheel::new(0));
         let found = both(
             &wheel,
             |wheel| sweep(wheel, 1, ALL),
             |wheel| {
                 let Some(mut sweep) = wheel.sweep() else { unreachable!("there are two lanes") };
-                sweep.push(reminder(wheel, 1, 1));
-                Vec::new()
+                work(wheel, &mut sweep)
             },
         );
-        assert_eq!(with_the_rest(&wheel, found), [1]);
+        assert_eq!(with_the_rest(&wheel, found), all);
     });
 }
 
 #[test]
+fn ticket_made_by_a_sweeper_is_read_by_the_next() {
+    let push = |wheel: &Wheel, sweep: &mut Sweep<'_>| {
+        sweep.push(reminder(wheel, 1, 1));
+        Vec::new()
+    };
+    left_by_a_sweeper("sweep that pushes/sweep", push, &[1]);
+}
+
+#[test]
 fn parts_left_by_a_sweeper_are_found_by_the_next() {
-    check("sweep of parts/sweep", None, || {
-        let wheel = Arc::new(Wheel::new(0));
-        let found = both(
-            &wheel,
-            |wheel| sweep(wheel, 1, ALL),
-            |wheel| {
-                let Some(mut sweep) = wheel.sweep() else { unreachable!("there are two lanes") };
-                sweep.push_parts(reminder(wheel, 1, 1), 1);
-                vec![sweep.next(None).map_or(0, |part| part.bucket.number().0)]
-            },
-        );
-        assert_eq!(with_the_rest(&wheel, found), [1, 17]);
-    });
+    let take_one = |wheel: &Wheel, sweep: &mut Sweep<'_>| {
+        sweep.push_parts(reminder(wheel, 1, 1), 1);
+        vec![sweep.next(None).map_or(0, |part| part.bucket.number().0)]
+    };
+    left_by_a_sweeper("sweep of parts/sweep", take_one, &[1, 17]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Bag {
         if self.ready.len == 0 {
             self.make_ready(guard);
         }
-        let thing = self.ready.pop()?;
+        let thing = self.ready.next()?;
         self.sealed_len -= 1;
         Some(thing)
     }
@@ -171,19 +171,6 @@ impl Things {
         self.top = Some(Box::new(Piece { things, len: 1, below: self.top.take() }));
     }
 
-    #[inline]
-    fn pop(&mut self) -> Option<Retired> {
-        let piece = self.top.as_mut()?;
-        piece.len -= 1;
-        let thing = piece.things[piece.len];
-        if piece.len == 0 {
-            self.top = piece.below.take();
-            self.fetch();
-        }
-        self.len -= 1;
-        Some(thing)
-    }
-
     /// Has the things fetched of the piece below the top one, and where the piece below that is.
     fn fetch(&self) {
         if let Some(below) = self.top.as_ref().and_then(|piece| piece.below.as_ref()) {
@@ -210,7 +197,15 @@ impl Iterator for Things {
 
     #[inline]
     fn next(&mut self) -> Option<Retired> {
-        self.pop()
+        let piece = self.top.as_mut()?;
+        piece.len -= 1;
+        let thing = piece.things[piece.len];
+        if piece.len == 0 {
+            self.top = piece.below.take();
+            self.fetch();
+        }
+        self.len -= 1;
+        Some(thing)
     }
 
     #[inline]
