@@ -16,6 +16,8 @@ filter=${1:-}
 limit=${MUTANT_TIMEOUT:-60}
 unset LOOM_MAX_DURATION LOOM_MAX_PERMUTATIONS LOOM_MAX_PREEMPTIONS MODEL_BOUND
 export RUSTFLAGS="--cfg ttl_loom ${RUSTFLAGS:-}"
+# Compiled anew for each mutant, in a fifth of the time.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=0
 # A directory that nothing else builds in: cargo tells builds of the same package apart by their sources' times alone,
 # wherever they stand, and would take a mutant for the crate.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$here/target}/mutants
