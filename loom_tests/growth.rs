@@ -98,6 +98,27 @@ fn key_inserted_while_its_bin_moves_is_there() {
 }
 
 #[test]
+fn key_inserted_while_its_bin_and_a_line_move_is_there() {
+    check("insert/move of a bin with a line", Some(3), || {
+        let bare = Bare::new();
+        for key in 1..=3 {
+            bare.put_at(0b01, key, 10 * key);
+        }
+        bare.remove_at(0b01, 1);
+        bare.table.start_resize(1);
+        both(
+            &bare,
+            |bare| bare.put_at(0b11, 4, 40),
+            |bare| {
+                bare.step();
+                Put::New
+            },
+        );
+        assert_eq!((bare.get_at(0b01, 3), bare.get_at(0b11, 4)), (Some(30), Some(40)));
+    });
+}
+
+#[test]
 fn walk_meets_a_key_once_while_its_bin_moves() {
     check("walk/move", None, || {
         let bare = growing();

@@ -57,10 +57,10 @@ pub struct Clock {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// A raw reading from just after the origin, so that coarse time is never ahead, and how far coarse time may lag.
+    /// How far coarse time may lag, and what makes of a raw reading the latest time that it may be by now, as an open stamp.
     Hybrid {
-        raw_origin: u64,
         lag: u64,
+        to_ceiling: u64,
     },
     Exact,
     /// The raw boot-time reading at the origin.
@@ -106,7 +106,8 @@ impl Clock {
             // lags by what passed between the readings, however long this thread was stopped there.
             (Some(before), Some(after)) => {
                 let lag = COARSE_LAG.saturating_add(after.saturating_sub(before));
-                Clock { origin, kind: Kind::Hybrid { raw_origin: after, lag } }
+                let to_ceiling = Stamp::open(lag.min(LATEST)).word().wrapping_sub(after);
+                Clock { origin, kind: Kind::Hybrid { lag, to_ceiling } }
             }
             _ => Clock { origin, kind: Kind::Exact },
         }
@@ -174,9 +175,9 @@ impl Clock {
     /// wait for memory goes by their instructions.
     #[inline(always)]
     pub(crate) fn read(&self) -> Reading {
-        if let Kind::Hybrid { raw_origin, lag } = self.kind {
+        if let Kind::Hybrid { lag, to_ceiling } = self.kind {
             if let Some(raw) = system::monotonic_coarse() {
-                return Reading::new(raw.saturating_sub(raw_origin).min(LATEST), lag);
+                return Reading { ceiling: Stamp::open_or_latest(raw.wrapping_add(to_ceiling)), lag };
             }
         }
         self.read_fully()
@@ -190,7 +191,7 @@ impl Clock {
     /// A reading whose floor is the time itself.
     #[inline]
     pub(crate) fn read_exact(&self) -> Reading {
-        Reading::new(self.nanos(), 0)
+        Reading::exactly(self.nanos())
     }
 
     /// How long it is until a time on this clock.
@@ -238,12 +239,12 @@ impl Default for Clock {
     }
 }
 
-/// What a clock said: the time is at or after `floor`, and at most `ceiling`.
+/// What a clock said: the time is at most `ceiling`, and at or after what is `lag` before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
-    pub(crate) floor: u64,
     /// As an open stamp, so that what entries keep can be held against it as it is.
     ceiling: Stamp,
+    lag: u64,
 }
 
 /// What a reading can say of a deadline.
@@ -256,20 +257,26 @@ pub(crate) enum Verdict {
 }
 
 impl Reading {
-    /// A reading at `floor` of a clock that lags by at most `lag`.
+    /// That it is just this time.
     #[inline]
-    fn new(floor: u64, lag: u64) -> Self {
+    fn exactly(nanos: u64) -> Self {
         // What never ends is after every ceiling.
-        Reading { floor, ceiling: Stamp::open(floor.saturating_add(lag).min(LATEST)) }
+        Reading { ceiling: Stamp::open(nanos.min(LATEST)), lag: 0 }
     }
 
     /// Says of every deadline that will come: ask the exact clock.
-    pub(crate) const UNREAD: Reading = Reading { floor: 0, ceiling: Stamp::open(LATEST) };
+    pub(crate) const UNREAD: Reading = Reading { ceiling: Stamp::open(LATEST), lag: LATEST };
+
+    /// The time that has surely come.
+    #[inline]
+    pub(crate) fn floor(self) -> u64 {
+        self.ceiling.last_finite().saturating_sub(self.lag)
+    }
 
     /// The later of two readings, of which `self` was taken last.
     #[inline]
     pub(crate) fn after(self, before: Reading) -> Reading {
-        Reading { floor: self.floor.max(before.floor), ..self }
+        Reading { lag: self.ceiling.last_finite().saturating_sub(self.floor().max(before.floor())), ..self }
     }
 
     #[inline]
@@ -281,7 +288,7 @@ impl Reading {
     pub(crate) fn judge(self, deadline: u64) -> Verdict {
         if self.is_surely_before(Stamp::open(deadline)) {
             Verdict::Live
-        } else if deadline <= self.floor {
+        } else if deadline <= self.floor() {
             Verdict::Lapsed
         } else {
             Verdict::Near
@@ -290,7 +297,7 @@ impl Reading {
 
     /// The deadline of an entry that lives for `ttl` from this (exact) reading.
     pub(crate) fn deadline_after(self, ttl: Duration) -> u64 {
-        on_scale(self.floor.saturating_add(saturating_nanos(ttl)))
+        on_scale(self.floor().saturating_add(saturating_nanos(ttl)))
     }
 }
 

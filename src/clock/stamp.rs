@@ -13,9 +13,18 @@ const OPEN: u64 = LATEST + 2;
 pub(crate) struct Stamp(u64);
 
 impl Stamp {
+    /// Of no entry: closed, and never anything else.
+    pub(crate) const UNKNOWN: Self = Stamp(0);
+
     #[inline]
     pub(crate) const fn open(deadline: u64) -> Self {
         Stamp(deadline | OPEN)
+    }
+
+    /// An open stamp from a sum that may have gone past the scale's end: that of the latest deadline then.
+    #[inline]
+    pub(super) fn open_or_latest(word: u64) -> Self {
+        if word & OPEN != 0 { Stamp(word) } else { Stamp::open(LATEST) }
     }
 
     pub(crate) fn closed(deadline: u64) -> Self {
@@ -41,6 +50,12 @@ impl Stamp {
     #[inline]
     pub(crate) fn deadline(self) -> u64 {
         if self.is_open() { self.last() } else { EXPIRED }
+    }
+
+    /// The deadline that it has, or had, where that is not [`NEVER`].
+    #[inline]
+    pub(super) fn last_finite(self) -> u64 {
+        self.0 & !OPEN
     }
 
     /// The deadline that it has, or had.

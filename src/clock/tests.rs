@@ -20,3 +20,30 @@ fn hybrid_judges_right_wherever_its_thread_was_stopped_in_the_constructor() {
         }
     }
 }
+
+/// A raw reading from before the origin, as the coarse clock gives it at first, and one from past the end of the scale.
+#[test]
+fn hybrid_judges_right_at_both_ends_of_its_scale() {
+    let Some(raw) = system::monotonic() else { return };
+    let at = |origin: u64| Clock::hybrid_from(Some(origin), Instant::now(), Some(origin)).read();
+    let young = at(raw + COARSE_LAG / 2);
+    assert_eq!(young.floor(), 0);
+    assert_eq!(young.judge(2 * COARSE_LAG), Verdict::Live);
+    assert_eq!(young.judge(1), Verdict::Near);
+    assert_eq!(young.judge(EXPIRED), Verdict::Lapsed);
+    for old in [at(raw.wrapping_sub(LATEST)), at(raw.wrapping_sub(LATEST - COARSE_LAG / 2))] {
+        assert_ne!(old.judge(LATEST), Verdict::Live);
+        assert_ne!(old.judge(NEVER), Verdict::Lapsed);
+        assert_eq!(old.judge(LATEST / 2), Verdict::Lapsed);
+    }
+}
+
+#[test]
+fn later_of_two_readings_keeps_what_has_surely_come() {
+    let coarse = Reading { ceiling: Stamp::open(2 * COARSE_LAG), lag: COARSE_LAG };
+    let exact = Reading::exactly(COARSE_LAG + 7);
+    assert_eq!(coarse.floor(), COARSE_LAG);
+    assert_eq!(coarse.after(exact).floor(), COARSE_LAG + 7);
+    assert_eq!(coarse.after(exact).judge(2 * COARSE_LAG), Verdict::Near);
+    assert_eq!(coarse.after(Reading::UNREAD), coarse);
+}

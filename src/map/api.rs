@@ -228,7 +228,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.pin().get(key).cloned()
+        self.read_once(key, |found| found.value.clone())
     }
 
     /// Says whether a key has a live value.

@@ -148,7 +148,7 @@ impl Jitter {
 
     #[cold]
     fn shorten_by_chance(self, ttl: Duration, hash: u64, reading: Reading) -> Duration {
-        let chance = mix(hash ^ mix(reading.floor)) >> 32;
+        let chance = mix(hash ^ mix(reading.floor())) >> 32;
         let part = self.0 * (chance as f64 / f64::from(u32::MAX));
         let nanos = saturating_nanos(ttl);
         // Never longer, whatever the rounding.

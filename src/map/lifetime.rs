@@ -29,14 +29,14 @@ pub(super) struct Term {
 impl Term {
     fn new(deadline: u64, bound: u64, reading: Reading, form: Form) -> Self {
         // What is over from the start must not be read by those whose clock reading is older.
-        let stamp = if deadline <= reading.floor { Stamp::closed(deadline) } else { Stamp::open(deadline) };
+        let stamp = if deadline <= reading.floor() { Stamp::closed(deadline) } else { Stamp::open(deadline) };
         Term { stamp, bound: (form == Form::Bounded).then_some(bound) }
     }
 }
 
 /// How long it is from a reading to a deadline; None if for ever.
 pub(super) fn remaining(deadline: u64, reading: Reading) -> Option<Duration> {
-    (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(reading.floor)))
+    (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(reading.floor())))
 }
 
 impl<K, V, S> TtlMap<K, V, S> {

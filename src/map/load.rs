@@ -202,7 +202,7 @@ where
             Glance::Unclear => {}
         }
         // The time before the look: what has lapsed by then and is found after it had no successor in between.
-        let now = pinned.now.exactly().floor;
+        let now = pinned.now.exactly().floor();
         let Some(found) = self.table.find(hash, |entry| *key == entry.key, &pinned.guard) else {
             return Look::Absent(Miss::ABSENT);
         };

@@ -151,17 +151,16 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        match self.table.glance(hash, |entry| key.equivalent(&entry.key), guard) {
-            Glance::Found(found) => {
-                let stamp = found.stamp();
-                if now.is_surely_live(stamp) {
-                    return Ok((found, stamp));
-                }
-            }
-            Glance::Absent => return Err(Miss::ABSENT),
-            Glance::Unclear => {}
+        let mut stamp = Stamp::UNKNOWN;
+        let is_live = |entry: &Entry<K, V>| {
+            stamp = entry.stamp();
+            key.equivalent(&entry.key) && now.is_surely_live(stamp)
+        };
+        match self.table.glance(hash, is_live, guard) {
+            Glance::Found(found) => Ok((found, stamp)),
+            Glance::Absent => Err(Miss::ABSENT),
+            Glance::Unclear => self.find_slowly(key, hash, now, guard),
         }
-        self.find_slowly(key, hash, now, guard)
     }
 
     /// The same, wherever the entry stands and whatever its deadline.
@@ -234,7 +233,7 @@ where
         let Term { stamp, bound } = self.term_of_new(lifetime, (&key, &value), reading, hash);
         let new = Unpublished::new(Entry::new(key, value, hash, stamp), bound);
         let upkeep = Upkeep { map: self, guard };
-        let tick = tick_at(reading.floor);
+        let tick = tick_at(reading.floor());
         self.wheel.turn_to(tick);
         let (old, live) = loop {
             let is = |entry: &Entry<K, V>| entry.key == new.entry().key;
@@ -292,7 +291,7 @@ where
         let upkeep = Upkeep { map: self, guard };
         self.table.prefetch(hash, guard);
         // The exact time is asked for only where a deadline is near, as by a read.
-        self.wheel.turn_to(tick_at(now.again().floor));
+        self.wheel.turn_to(tick_at(now.again().floor()));
         loop {
             let is = |entry: &Entry<K, V>| key.equivalent(&entry.key);
             let Some(found) = self.table.find_mut(hash, is, &upkeep, guard) else {

@@ -17,6 +17,11 @@ impl<'m> Now<'m> {
         Now { clock, reading: Cell::new(clock.read()) }
     }
 
+    /// With a reading at hand.
+    pub(super) fn at(clock: &'m Clock, reading: Reading) -> Self {
+        Now { clock, reading: Cell::new(reading) }
+    }
+
     /// For a write, which reads the clock itself.
     #[inline]
     pub(super) fn unread(clock: &'m Clock) -> Self {
@@ -47,7 +52,7 @@ impl<'m> Now<'m> {
 
     /// The time that has surely come.
     pub(super) fn floor(&self) -> u64 {
-        self.reading.get().floor
+        self.reading.get().floor()
     }
 
     /// Reads the clock anew, as for a read.

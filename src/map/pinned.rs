@@ -306,7 +306,7 @@ where
         let now = self.now.exactly();
         match self.map.find_live(key, &self.now, &self.guard).ok()?.1.deadline() {
             NEVER => Some(Duration::MAX),
-            deadline => Some(Duration::from_nanos(deadline.saturating_sub(now.floor))),
+            deadline => Some(Duration::from_nanos(deadline.saturating_sub(now.floor()))),
         }
     }
 

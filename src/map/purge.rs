@@ -72,7 +72,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     fn purge_entries(&self, budget: usize, exactly: bool) -> Purged {
         let guard = &pin();
         let now = Now::new(&self.clock);
-        let nanos = now.exactly().floor;
+        let nanos = now.exactly().floor();
         self.wheel.turn_to(tick_at(nanos));
         let upkeep = Upkeep { map: self, guard };
         let most = Most { looked_at: budget.max(1), retired: usize::MAX };

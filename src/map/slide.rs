@@ -15,7 +15,8 @@ use super::sweep::Upkeep;
 use super::{Miss, Now, Retimed, TtlMap};
 use crate::clock::{EXPIRED, NEVER, Reading, Stamp, saturating_nanos};
 use crate::entry::{Entry, Form};
-use crate::garbage::Guard;
+use crate::garbage::{Guard, pin};
+use crate::table::Glance;
 
 /// A read moves the deadline only if that is by this share of the idle time, or more.
 const LEAST: u64 = 16;
@@ -38,6 +39,49 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         self.counters.read(self.read_uncounted(key, hash, now, guard))
+    }
+
+    /// The same under a pin that is made for this read alone; `then` is called with what is found.
+    ///
+    /// How many reads a processor has under way while they wait for memory goes by their instructions. So what nearly all of
+    /// them do needs no place in memory: the rest is done by a function apart, to which all is given by value.
+    #[inline(always)]
+    pub(super) fn read_once<Q, R>(&self, key: &Q, then: impl FnOnce(&Entry<K, V>) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let (guard, reading, hash) = (pin(), self.clock.read(), self.hash(key));
+        if self.form == Form::Plain {
+            let is_live = |entry: &Entry<K, V>| key.equivalent(&entry.key) && reading.is_surely_before(entry.stamp());
+            match self.table.glance(hash, is_live, &guard) {
+                Glance::Found(found) => {
+                    self.counters.hit();
+                    return Some(then(found));
+                }
+                Glance::Absent => {
+                    self.counters.missed(Miss::ABSENT);
+                    return None;
+                }
+                Glance::Unclear => {}
+            }
+        }
+        self.read_once_slowly(key, hash, reading, guard, then)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_once_slowly<Q, R>(
+        &self,
+        key: &Q,
+        hash: u64,
+        reading: Reading,
+        guard: Guard,
+        then: impl FnOnce(&Entry<K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.read_hashed(key, hash, &Now::at(&self.clock, reading), &guard).map(then)
     }
 
     /// The same for who counts himself.
@@ -83,7 +127,7 @@ where
         }
         // The exact time, at which it may have lapsed while a pin's time stood still.
         let reading = now.exactly();
-        if deadline <= reading.floor {
+        if deadline <= reading.floor() {
             return;
         }
         let moved = reading.deadline_after(idle).min(self.bound_of(entry, hash, guard));
@@ -108,7 +152,7 @@ where
         let reading = now.exactly();
         let new = end_of(ttl, reading);
         let least = ttl.map_or(0, |ttl| saturating_nanos(ttl) / LEAST).max(1);
-        if deadline <= reading.floor || new.abs_diff(deadline) < least {
+        if deadline <= reading.floor() || new.abs_diff(deadline) < least {
             return;
         }
         if new <= self.bound_of(entry, hash, guard) {
@@ -151,5 +195,5 @@ where
 
 /// The deadline of a life that goes on for this time: one to come, as lives end elsewhere.
 fn end_of(ttl: Option<Duration>, reading: Reading) -> u64 {
-    ttl.map_or(NEVER, |ttl| reading.deadline_after(ttl).max(reading.floor + 1))
+    ttl.map_or(NEVER, |ttl| reading.deadline_after(ttl).max(reading.floor() + 1))
 }

@@ -232,7 +232,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Pinned<'_, K, V, S> {
         let live = Entries::new(self.map, &self.guard).filter_map(|found| {
             let entry = found.entry();
             let deadline = entry.deadline();
-            let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(now.floor) };
+            let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(now.floor()) };
             (now.judge(deadline) == Verdict::Live).then_some((&entry.key, &entry.value, left))
         });
         Snapshot { saved_at, entries: live.collect() }

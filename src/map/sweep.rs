@@ -377,7 +377,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     pub(crate) fn sweep(&self, most: usize) {
         let guard = &crate::garbage::pin();
         let now = Now::new(&self.clock);
-        self.wheel.turn_to(tick_at(now.exactly().floor));
+        self.wheel.turn_to(tick_at(now.exactly().floor()));
         Upkeep { map: self, guard }.sweep(&now, None, Most { looked_at: most, retired: usize::MAX });
     }
 

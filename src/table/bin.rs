@@ -12,6 +12,8 @@
 //! A bin whose slots are all taken is *sealed* for good: new keys go to its [tail](super::tail), until a resize gives
 //! the bin's entries another home. A *frozen* bin doesn't change any more; a *moved* one is history.
 
+use std::num::NonZero;
+
 use super::array::Array;
 use super::header::{Header, MAIN, OVER};
 use super::tail::TailCell;
@@ -158,24 +160,25 @@ impl<'g, E> BinRef<'g, E> {
     #[inline(always)]
     pub(super) fn glance(self, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
         let header = self.bin.load();
-        if header.is_moved() {
-            return Glance::Unclear;
-        }
         let matches = header.live_among(main_with_tag(&self.bin.slots, tag));
-        let number = matches.trailing_zeros() as usize;
-        let Some(slot) = self.bin.slots.get(number) else {
-            return if header.has_more() { self.glance_more(header, tag, is) } else { Glance::Absent };
+        let Some(matches) = NonZero::new(matches) else {
+            return match header.has_more_or_moved() {
+                true => self.glance_more(header, tag, is),
+                false => Glance::Absent,
+            };
         };
-        self.glance_at(slot, number, header, is)
+        // SAFETY: of the bits of `main_with_tag` each is that of a slot.
+        let slot = unsafe { self.bin.slots.get_unchecked(matches.trailing_zeros() as usize) };
+        self.glance_at(slot, header, is)
     }
 
     /// The same among the slots of the overflow line, for a bin whose own have not the tag.
     #[inline]
     fn glance_more(self, header: Header, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
-        let Some(line) = self.line() else { return Glance::Unclear };
+        let Some(line) = self.line().filter(|_| !header.is_moved()) else { return Glance::Unclear };
         let number = header.live_among(with_tag(&line.slots, tag) << MAIN).trailing_zeros() as usize;
         match number.checked_sub(MAIN).and_then(|more| line.slots.get(more)) {
-            Some(slot) => self.glance_at(slot, number, header, is),
+            Some(slot) => self.glance_at(slot, header, is),
             None if header.is_sealed() => Glance::Unclear,
             None => Glance::Absent,
         }
@@ -183,14 +186,16 @@ impl<'g, E> BinRef<'g, E> {
 
     /// The end of a glance: the one slot to look at.
     #[inline(always)]
-    fn glance_at(self, slot: &'g Slot<E>, number: usize, header: Header, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
+    fn glance_at(self, slot: &'g Slot<E>, header: Header, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
         let word = slot.load();
-        // As in `probe`; a header that has changed in whatever way is looked at there.
-        if word.is_dead() || self.bin.load() != header {
+        // As in `probe`; a header that has changed in whatever way is looked at there. What has moved is frozen.
+        if word.is_flagged() || self.bin.load() != header {
             return Glance::Unclear;
         }
-        let occupied = Occupied { slot, word, home: Some((self.bin, number)) };
-        if is(occupied.entry()) { Glance::Found(occupied.entry()) } else { Glance::Unclear }
+        // SAFETY: a word read between two equal headers is that of a published entry, which is retired only after it was
+        // unlinked, and the caller was pinned before that.
+        let entry = unsafe { &*word.entry() };
+        if is(entry) { Glance::Found(entry) } else { Glance::Unclear }
     }
 
     /// Looks for the entry with this tag that `is` says yes to.

@@ -121,6 +121,12 @@ impl Header {
         self.0 & (SEALED | (ALL_LIVE & !MAIN_LIVE)) != 0
     }
 
+    /// The bin's own line does not say which keys are absent.
+    #[inline]
+    pub(crate) fn has_more_or_moved(self) -> bool {
+        self.0 & (MOVED | SEALED | (ALL_LIVE & !MAIN_LIVE)) != 0
+    }
+
     #[inline]
     pub(crate) fn claimed(self, slot: usize) -> Self {
         self.with(CLAIMED << slot)

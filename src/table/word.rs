@@ -163,6 +163,12 @@ impl<E> Word<E> {
         self.0.addr() & DEAD != 0
     }
 
+    /// DEAD or FROZEN.
+    #[inline]
+    pub(crate) fn is_flagged(self) -> bool {
+        self.0.addr() & FLAGS != 0
+    }
+
     #[inline]
     pub(crate) fn is_frozen(self) -> bool {
         self.0.addr() & FROZEN != 0
@@ -273,14 +279,15 @@ pub(crate) fn main_with_tag<E>(slots: &[Slot<E>; 6], tag: Tag) -> u64 {
         // Compares words of 16 bits, of which the highest of each slot becomes that slot's sign.
         std::arch::asm!(
             "movdqa {one}, {tags}",
-            "pcmpeqw {one}, [{slots}]",
+            "pcmpeqw {one}, [{bin} + 16]",
             "movdqa {two}, {tags}",
-            "pcmpeqw {two}, [{slots} + 16]",
-            "pcmpeqw {tags}, [{slots} + 32]",
+            "pcmpeqw {two}, [{bin} + 32]",
+            "pcmpeqw {tags}, [{bin} + 48]",
             "shufps {one}, {two}, 0xDD",
             "movmskpd {high:e}, {tags}",
             "movmskps {low:e}, {one}",
-            slots = in(reg) slots.as_ptr(),
+            // Where the bin's other words are read from, too: so it has one address in a register.
+            bin = in(reg) slots.as_ptr().cast::<u8>().wrapping_sub(16),
             tags = inout(xmm_reg) tags => _,
             one = out(xmm_reg) _,
             two = out(xmm_reg) _,

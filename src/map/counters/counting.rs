@@ -123,7 +123,7 @@ impl Counters {
     fn late(&self, deadline: u64, clock: &Clock) {
         // Of what was over before the clock's start nobody knows for how long.
         if deadline != EXPIRED {
-            self.lags.record(clock.read().floor.saturating_sub(deadline));
+            self.lags.record(clock.read().floor().saturating_sub(deadline));
         }
     }
 

@@ -48,7 +48,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         self.table.prefetch(hash, guard);
         loop {
             let reading = now.exactly();
-            let tick = tick_at(reading.floor);
+            let tick = tick_at(reading.floor());
             self.wheel.turn_to(tick);
             let found = self.table.find_mut(hash, |entry| entry.key == key, &upkeep, guard);
             let judged = found.as_ref().and_then(|found| judge(found.entry(), now));

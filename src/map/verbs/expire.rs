@@ -127,7 +127,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
         let upkeep = Upkeep { map: self, guard };
         self.table.prefetch(hash, guard);
         let reading = now.exactly();
-        self.wheel.turn_to(tick_at(reading.floor));
+        self.wheel.turn_to(tick_at(reading.floor()));
         let stamp = self.term(to, reading, hash).stamp;
         let change = Change { new: stamp.last(), condition };
         let outcome = if stamp.is_open() {
@@ -190,7 +190,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
     /// before must not find it live once the change is done. (One that replaces it in between, by a hair's breadth, may
     /// still say that it was live.)
     fn end_if_overtaken(&self, hash: u64, entry: &Entry<K, V>, deadline: u64, now: &Now<'_>, guard: &Guard) {
-        if deadline > now.exactly().floor {
+        if deadline > now.exactly().floor() {
             return;
         }
         // The change is made by now: a panic of some other key's hash, if bins are moved, is not its caller's.
