@@ -3,6 +3,7 @@
 use std::ptr;
 
 use super::bin::{Bin, BinRef, Line};
+use super::tags::Wide;
 use super::word::{Tag, tag_of};
 use crate::sync::{Apart, AtomicPtr, AtomicUsize, Lines, Ordering, Place};
 
@@ -25,6 +26,7 @@ pub(crate) struct Array<E> {
     mask: usize,
     window: u32,
     bits: u32,
+    pub(super) wide: Wide,
     /// Where those are that take over, and the lines.
     pub(super) place: Place,
     bins: Lines<Bin<E>>,
@@ -53,6 +55,7 @@ impl<E> Array<E> {
             mask: len - 1,
             window: window(bits),
             bits,
+            wide: Wide::detect(),
             place,
             bins,
             next: AtomicPtr::new(ptr::null_mut()),

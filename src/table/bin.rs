@@ -16,8 +16,9 @@ use std::num::NonZero;
 
 use super::array::Array;
 use super::header::{Header, MAIN, OVER};
+use super::tags::{main_with_tag, with_tag};
 use super::tail::TailCell;
-use super::word::{Slot, Tag, Word, main_with_tag, with_tag};
+use super::word::{Slot, Tag, Word};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
 
 /// A bin's own cache line.
@@ -160,7 +161,7 @@ impl<'g, E> BinRef<'g, E> {
     #[inline(always)]
     pub(super) fn glance(self, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
         let header = self.bin.load();
-        let matches = header.live_among(main_with_tag(&self.bin.slots, tag));
+        let matches = header.live_among(self.main_with_tag(tag));
         let Some(matches) = NonZero::new(matches) else {
             return match header.has_more_or_moved() {
                 true => self.glance_more(header, tag, is),
@@ -209,7 +210,7 @@ impl<'g, E> BinRef<'g, E> {
             if header.is_moved() {
                 return Find::Moved;
             }
-            match self.probe_all(&self.bin.slots, 0, main_with_tag(&self.bin.slots, tag), header, is) {
+            match self.probe_all(&self.bin.slots, 0, self.main_with_tag(tag), header, is) {
                 Probe::Match(occupied) => return Find::Found(occupied),
                 Probe::Changed => continue 'again,
                 Probe::Other => {}
@@ -276,6 +277,12 @@ impl<'g, E> BinRef<'g, E> {
             Some(occupied) => Probe::Match(occupied),
             None => Probe::Other,
         }
+    }
+
+    /// Which slots of the bin's own line have a word with this tag: slot n is bit n.
+    #[inline]
+    pub(super) fn main_with_tag(self, tag: Tag) -> u64 {
+        main_with_tag(&self.bin.slots, tag, self.array.wide)
     }
 
     /// The overflow line, if the bin has one.

@@ -2,8 +2,9 @@
 
 use super::bin::{Bin, BinRef, Occupied, Probe};
 use super::header::{Header, MAIN, SLOTS};
+use super::tags::with_tag;
 use super::tail::Tail;
-use super::word::{Slot, Tag, Word, main_with_tag, with_tag};
+use super::word::{Slot, Tag, Word};
 use crate::sync::Ordering;
 
 /// What became of an attempt to insert.
@@ -113,7 +114,7 @@ impl<'g, E> BinRef<'g, E> {
     /// Looks for the key among all slots under `header`, the tail excepted.
     #[inline]
     fn scan(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
-        match (self.probe_all(&self.bin.slots, 0, main_with_tag(&self.bin.slots, tag), header, is), self.line()) {
+        match (self.probe_all(&self.bin.slots, 0, self.main_with_tag(tag), header, is), self.line()) {
             (Probe::Other, Some(line)) => self.probe_all(&line.slots, MAIN, with_tag(&line.slots, tag), header, is),
             (found, _) => found,
         }

@@ -23,6 +23,7 @@ mod insert;
 mod moving;
 mod preview;
 mod standing;
+mod tags;
 mod tail;
 mod walk;
 mod word;

@@ -1,7 +1,7 @@
 //! A look into a bin whose end is put off until the entry has come from memory: for batches of gets.
 
 use super::bin::BinRef;
-use super::word::{Slot, Tag, Word, main_with_tag};
+use super::word::{Slot, Tag, Word};
 use crate::sync::prefetch;
 
 /// Where an entry stood that has a key's tag, and no other in its bin's own line before it.
@@ -16,7 +16,7 @@ impl<'g, E> BinRef<'g, E> {
     #[inline]
     pub(super) fn preview(self, tag: Tag) -> Option<Preview<'g, E>> {
         let header = self.bin.load();
-        let matches = header.live_among(main_with_tag(&self.bin.slots, tag));
+        let matches = header.live_among(self.main_with_tag(tag));
         let Some(slot) = self.bin.slots.get(matches.trailing_zeros() as usize) else {
             if header.has_more() {
                 self.line().into_iter().for_each(|line| prefetch(line));

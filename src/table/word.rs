@@ -68,7 +68,7 @@ mod tagging {
 
 pub(crate) use tagging::{KeptHash, TAGGED};
 
-const TAG_SHIFT: u32 = 48;
+pub(super) const TAG_SHIFT: u32 = 48;
 const ADDRESS: usize = if TAGGED { ((1u64 << 48) - 1) as usize & !FLAGS } else { !FLAGS };
 
 /// A window of the hash, of [`TAG_BITS`]; see [`super::array::window`] for which.
@@ -127,7 +127,7 @@ impl<E> Word<E> {
 
     /// A number whose highest bit is set if the word has this tag.
     #[inline]
-    fn difference(self, tag: Tag) -> u64 {
+    pub(super) fn difference(self, tag: Tag) -> u64 {
         if !TAGGED {
             return u64::MAX;
         }
@@ -215,7 +215,7 @@ impl<E> Slot<E> {
 
     /// A word that only says where to look.
     #[inline]
-    fn hint(&self) -> Word<E> {
+    pub(super) fn hint(&self) -> Word<E> {
         // Relaxed: what follows from a match is loaded again. A mismatch is right for a key that was live under the
         // header read before: all words in its slot since then have its tag.
         Word(self.0.load(Ordering::Relaxed))
@@ -256,53 +256,6 @@ impl<E> Slot<E> {
             }
         }
     }
-}
-
-/// Which of these slots have a word with this tag: slot n is bit n. Without a branch, as which slot it is can't be
-/// predicted.
-#[inline]
-pub(crate) fn with_tag<E>(slots: &[Slot<E>], tag: Tag) -> u64 {
-    slots.iter().rev().fold(0, |matches, slot| (matches << 1) | (slot.hint().difference(tag) >> 63))
-}
-
-/// The same for the six slots of a bin's own line.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(ttl_loom, miri, target_os = "android"))))]
-#[inline]
-pub(crate) fn main_with_tag<E>(slots: &[Slot<E>; 6], tag: Tag) -> u64 {
-    use std::arch::x86_64::{__m128i, _mm_set1_epi64x};
-    let (low, high): (u64, u64);
-    // SAFETY: SSE2 is part of the target. The block reads the six words and nothing else, and it is what six relaxed
-    // loads would be: an aligned load of sixteen bytes reads either half whole. The words are aligned so, as a bin
-    // is aligned to its line and they follow its first sixteen bytes.
-    unsafe {
-        let tags: __m128i = _mm_set1_epi64x((u64::from(tag) << TAG_SHIFT) as i64);
-        // Compares words of 16 bits, of which the highest of each slot becomes that slot's sign.
-        std::arch::asm!(
-            "movdqa {one}, {tags}",
-            "pcmpeqw {one}, [{bin} + 16]",
-            "movdqa {two}, {tags}",
-            "pcmpeqw {two}, [{bin} + 32]",
-            "pcmpeqw {tags}, [{bin} + 48]",
-            "shufps {one}, {two}, 0xDD",
-            "movmskpd {high:e}, {tags}",
-            "movmskps {low:e}, {one}",
-            // Where the bin's other words are read from, too: so it has one address in a register.
-            bin = in(reg) slots.as_ptr().cast::<u8>().wrapping_sub(16),
-            tags = inout(xmm_reg) tags => _,
-            one = out(xmm_reg) _,
-            two = out(xmm_reg) _,
-            high = lateout(reg) high,
-            low = lateout(reg) low,
-            options(nostack, readonly, preserves_flags),
-        );
-    }
-    low | high << 4
-}
-
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(ttl_loom, miri, target_os = "android")))))]
-#[inline]
-pub(crate) fn main_with_tag<E>(slots: &[Slot<E>], tag: Tag) -> u64 {
-    with_tag(slots, tag)
 }
 
 #[cfg(all(test, not(ttl_loom)))]
