@@ -19,7 +19,7 @@ const ENTRIES: u64 = 10_000;
 /// A question: its name, and what is done to a map so many times. Tells how many keys it found.
 type Question = (&'static str, fn(&Map, u64) -> u64);
 
-const QUESTIONS: [Question; 9] = [
+const QUESTIONS: [Question; 10] = [
     // What the others do besides: a key is made, and counted.
     ("nothing", |_, count| found(count, |n| black_box(present(n)) > 0)),
     ("hit_held", |map, count| {
@@ -27,6 +27,7 @@ const QUESTIONS: [Question; 9] = [
         found(count, |n| pinned.get(&present(n)).is_some())
     }),
     ("hit_pin_each", |map, count| found(count, |n| map.pin().get(&present(n)).is_some())),
+    ("hit_get", |map, count| found(count, |n| map.get(&present(n)).is_some())),
     ("hit_get_cloned", |map, count| found(count, |n| map.get_cloned(&present(n)).is_some())),
     ("miss_held", |map, count| {
         let pinned = map.pin();

@@ -35,8 +35,9 @@ fn deadline(map: &Map) -> Instant {
 /// A verb, and what it does to key 1.
 type Verb = (&'static str, fn(&Map));
 
-const READS: [Verb; 11] = [
+const READS: [Verb; 12] = [
     ("get", |map| assert!(map.get(&1).is_some())),
+    ("read", |map| assert_eq!(map.read(&1, |value| *value), Some(10))),
     ("get_key_value", |map| assert!(map.get_key_value(&1).is_some())),
     ("get_cloned", |map| assert!(map.get_cloned(&1).is_some())),
     ("get_many", |map| map.get_many(&[1], |_, value| assert!(value.is_some()))),

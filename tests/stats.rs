@@ -43,8 +43,9 @@ const NOTHING: (u64, u64, u64) = (0, 0, 0);
 
 #[test]
 fn each_read_is_a_hit_or_a_miss() {
-    let verbs: [Verb; 8] = [
+    let verbs: [Verb; 9] = [
         ("get", |map, key| drop(map.get(&key))),
+        ("read", |map, key| _ = map.read(&key, |value| *value)),
         ("get_key_value", |map, key| drop(map.get_key_value(&key))),
         ("get_cloned", |map, key| _ = map.get_cloned(&key)),
         ("get_many", |map, key| map.get_many([&key], |_, _| ())),

@@ -41,7 +41,7 @@ pub enum Upkeep {
 pub enum Way {
     /// The peer's own verb, or a pin for each operation.
     Call,
-    /// Ours only, gets only: `pin().get` for each operation, where the call is `get_cloned`.
+    /// Ours only, gets only: `pin().get` for each operation, where the call is `read`.
     PinEach,
     /// Through a pin that is held.
     Held,

@@ -106,7 +106,7 @@ fn page(args: &Args, measurements: &[Measurement], neighbours: &Neighbours) -> S
          Nanoseconds an operation, or bytes an entry. In each round every peer has its turn, in one process; the figure is \
          the median of the rounds, in brackets the least and the greatest, and **in bold ours over theirs**, the median of \
          the ratios taken round by round (below 1: we are faster or smaller). Pins that are held are compared with our \
-         held pin, all else with `get_cloned` of ours, or a pin an operation for writes; our rows in other ways are \
+         held pin, all else with `read` of ours, or a pin an operation for writes; our rows in other ways are \
          compared with those, too. With two threads the figure is the time an operation takes on each of them. One hasher \
          for all, foldhash (quality). Ours has its default clock, exact to the nanosecond. Upkeep that a peer puts off \
          is in the time of the round. Freed memory is kept by the process, so that no map pays for page faults, and put together between rounds, so that none pays for what another left.\n\n{}",

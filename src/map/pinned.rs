@@ -406,10 +406,12 @@ pub(super) enum Hold {
 
 impl<'m, K, V> Ref<'m, K, V> {
     /// A reference to an entry that was found under this very guard.
+    #[inline]
     pub(super) fn new(entry: NonNull<Entry<K, V>>, guard: Hold) -> Self {
         Ref { entry, _guard: guard, _map: PhantomData }
     }
 
+    #[inline]
     fn entry(&self) -> &Entry<K, V> {
         // SAFETY: found under the guard, which is still held; the map outlives both.
         unsafe { self.entry.as_ref() }
@@ -422,6 +424,7 @@ impl<'m, K, V> Ref<'m, K, V> {
     /// map.insert("a", 1);
     /// assert_eq!(*map.get("a").unwrap().key(), "a");
     /// ```
+    #[inline]
     pub fn key(&self) -> &K {
         &self.entry().key
     }
@@ -433,6 +436,7 @@ impl<'m, K, V> Ref<'m, K, V> {
     /// map.insert("a", 1);
     /// assert_eq!(*map.get("a").unwrap().value(), 1);
     /// ```
+    #[inline]
     pub fn value(&self) -> &V {
         &self.entry().value
     }
@@ -441,6 +445,7 @@ impl<'m, K, V> Ref<'m, K, V> {
 impl<K, V> Deref for Ref<'_, K, V> {
     type Target = V;
 
+    #[inline]
     fn deref(&self) -> &V {
         self.value()
     }

@@ -5,14 +5,16 @@
 //! back what had lapsed, and never tries twice. A later deadline needs no reminder: the old one finds the entry live.
 
 use std::hash::{BuildHasher, Hash};
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use equivalent::Equivalent;
 
 use super::expiry::{AfterRead, Policy};
 use super::lifetime::remaining;
+use super::pinned::Hold;
 use super::sweep::Upkeep;
-use super::{Miss, Now, Retimed, TtlMap};
+use super::{Miss, Now, Ref, Retimed, TtlMap};
 use crate::clock::{EXPIRED, NEVER, Reading, Stamp, saturating_nanos};
 use crate::entry::{Entry, Form};
 use crate::garbage::{Guard, pin};
@@ -46,7 +48,7 @@ where
     /// How many reads a processor has under way while they wait for memory goes by their instructions. So what nearly all of
     /// them do needs no place in memory: the rest is done by a function apart, to which all is given by value.
     #[inline(always)]
-    pub(super) fn read_once<Q, R>(&self, key: &Q, then: impl FnOnce(&Entry<K, V>) -> R) -> Option<R>
+    pub(super) fn read_once<'m, Q, R>(&'m self, key: &Q, then: impl FnOnce(Ref<'m, K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -56,7 +58,8 @@ where
             match self.table.glance(hash, is_live, &guard) {
                 Glance::Found(found) => {
                     self.counters.hit();
-                    return Some(then(found));
+                    let found = NonNull::from(found);
+                    return Some(then(Ref::new(found, Hold::Own(guard))));
                 }
                 Glance::Absent => {
                     self.counters.missed(Miss::ABSENT);
@@ -70,18 +73,19 @@ where
 
     #[cold]
     #[inline(never)]
-    fn read_once_slowly<Q, R>(
-        &self,
+    fn read_once_slowly<'m, Q, R>(
+        &'m self,
         key: &Q,
         hash: u64,
         reading: Reading,
         guard: Guard,
-        then: impl FnOnce(&Entry<K, V>) -> R,
+        then: impl FnOnce(Ref<'m, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.read_hashed(key, hash, &Now::at(&self.clock, reading), &guard).map(then)
+        let found = self.read_hashed(key, hash, &Now::at(&self.clock, reading), &guard).map(NonNull::from)?;
+        Some(then(Ref::new(found, Hold::Own(guard))))
     }
 
     /// The same for who counts himself.

@@ -12,7 +12,7 @@ type Held<'a, D> = Pinned<'a, <D as Data>::Key, <D as Data>::Value, Hasher>;
 impl<D: Data> Ops<D> for Ours<D> {
     #[inline]
     fn get(&self, key: &D::Key) -> Option<u64> {
-        TtlMap::get(self, key).map(|value| D::weigh(&value))
+        self.read(key, D::weigh)
     }
     fn insert(&self, key: D::Key, value: D::Value) {
         drop(TtlMap::insert(self, key, value));
