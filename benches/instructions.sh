@@ -7,6 +7,8 @@
 #
 # What callgrind sees of a reading of the clock is a system call, as it hides the kernel's fast path: some instructions
 # fewer than really run, the same for all.
+#
+# Valgrind knows no AVX-512: what is counted is the way of comparing tags that has SSE2 alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -176,8 +176,8 @@ impl Clock {
     #[inline(always)]
     pub(crate) fn read(&self) -> Reading {
         if let Kind::Hybrid { lag, to_ceiling } = self.kind {
-            if let Some(raw) = system::monotonic_coarse() {
-                return Reading { ceiling: Stamp::open_or_latest(raw.wrapping_add(to_ceiling)), lag };
+            if let Some(reading) = system::monotonic_coarse().and_then(|raw| Reading::coarse(raw, to_ceiling, lag)) {
+                return reading;
             }
         }
         self.read_fully()
@@ -264,6 +264,14 @@ impl Reading {
         Reading { ceiling: Stamp::open(nanos.min(LATEST)), lag: 0 }
     }
 
+    /// What a raw reading of a coarse clock says; None off the scale's ends: past the last, or from so long before the origin
+    /// that the clock can't be trusted to lag by no more (a machine that was stopped, and has had no timer tick yet).
+    #[inline]
+    fn coarse(raw: u64, to_ceiling: u64, lag: u64) -> Option<Self> {
+        let ceiling = Stamp::of_word(raw.wrapping_add(to_ceiling));
+        ceiling.is_open().then_some(Reading { ceiling, lag })
+    }
+
     /// Says of every deadline that will come: ask the exact clock.
     pub(crate) const UNREAD: Reading = Reading { ceiling: Stamp::open(LATEST), lag: LATEST };
 
@@ -276,7 +284,9 @@ impl Reading {
     /// The later of two readings, of which `self` was taken last.
     #[inline]
     pub(crate) fn after(self, before: Reading) -> Reading {
-        Reading { lag: self.ceiling.last_finite().saturating_sub(self.floor().max(before.floor())), ..self }
+        let (floor, ceiling) = (self.floor().max(before.floor()), self.ceiling.last_finite());
+        // A coarse clock that lags by more than it may knows less than what is known already.
+        if ceiling < floor { before } else { Reading { lag: ceiling - floor, ..self } }
     }
 
     #[inline]

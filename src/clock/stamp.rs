@@ -21,12 +21,6 @@ impl Stamp {
         Stamp(deadline | OPEN)
     }
 
-    /// An open stamp from a sum that may have gone past the scale's end: that of the latest deadline then.
-    #[inline]
-    pub(super) fn open_or_latest(word: u64) -> Self {
-        if word & OPEN != 0 { Stamp(word) } else { Stamp::open(LATEST) }
-    }
-
     pub(crate) fn closed(deadline: u64) -> Self {
         Stamp(deadline & !OPEN)
     }

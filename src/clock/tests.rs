@@ -21,21 +21,27 @@ fn hybrid_judges_right_wherever_its_thread_was_stopped_in_the_constructor() {
     }
 }
 
-/// A raw reading from before the origin, as the coarse clock gives it at first, and one from past the end of the scale.
+/// A raw reading from before the origin, as the coarse clock gives it at first (or for longer, where the machine was stopped), and one
+/// from past the end of the scale.
 #[test]
 fn hybrid_judges_right_at_both_ends_of_its_scale() {
     let Some(raw) = system::monotonic() else { return };
     let at = |origin: u64| Clock::hybrid_from(Some(origin), Instant::now(), Some(origin)).read();
-    let young = at(raw + COARSE_LAG / 2);
-    assert_eq!(young.floor(), 0);
-    assert_eq!(young.judge(2 * COARSE_LAG), Verdict::Live);
-    assert_eq!(young.judge(1), Verdict::Near);
-    assert_eq!(young.judge(EXPIRED), Verdict::Lapsed);
-    for old in [at(raw.wrapping_sub(LATEST)), at(raw.wrapping_sub(LATEST - COARSE_LAG / 2))] {
-        assert_ne!(old.judge(LATEST), Verdict::Live);
-        assert_ne!(old.judge(NEVER), Verdict::Lapsed);
-        assert_eq!(old.judge(LATEST / 2), Verdict::Lapsed);
+    for ahead in [COARSE_LAG / 2, COARSE_LAG + COARSE_LAG / 2, 3 * COARSE_LAG, 1 << 62] {
+        let young = at(raw + ahead);
+        assert!(young.floor() < COARSE_LAG, "no time has passed");
+        assert_eq!(young.judge(3 * COARSE_LAG), Verdict::Live, "{ahead} ahead");
+        assert_ne!(young.judge(COARSE_LAG), Verdict::Lapsed, "{ahead} ahead");
+        assert_eq!(young.judge(EXPIRED), Verdict::Lapsed);
     }
+    // The clock is made now, whatever its coarse part says: off the scale that is not asked.
+    for old in [at(raw.wrapping_sub(LATEST)), at(raw.wrapping_sub(LATEST - COARSE_LAG / 2))] {
+        assert_eq!(old.judge(LATEST), Verdict::Live);
+        assert_ne!(old.judge(COARSE_LAG), Verdict::Lapsed);
+    }
+    let old = at(raw.wrapping_sub(LATEST - 2 * COARSE_LAG));
+    assert_eq!(old.judge(LATEST / 2), Verdict::Lapsed);
+    assert_eq!(old.judge(NEVER), Verdict::Live);
 }
 
 #[test]
@@ -46,4 +52,6 @@ fn later_of_two_readings_keeps_what_has_surely_come() {
     assert_eq!(coarse.after(exact).floor(), COARSE_LAG + 7);
     assert_eq!(coarse.after(exact).judge(2 * COARSE_LAG), Verdict::Near);
     assert_eq!(coarse.after(Reading::UNREAD), coarse);
+    let later = Reading::exactly(5 * COARSE_LAG);
+    assert_eq!(coarse.after(later), later, "a coarse clock that stands still");
 }

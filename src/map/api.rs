@@ -231,8 +231,8 @@ where
 
     /// Calls a function with the live value of a key, and returns what it returns; see [`Pinned::get`].
     ///
-    /// The value is neither cloned nor kept: of single reads this is the cheapest. `then` may use the map; if it panics, nothing has
-    /// changed.
+    /// The value is neither cloned nor kept. The thread is pinned until `then` returns: nothing retired meanwhile is freed, see
+    /// [`Pinned`]. `then` may use the map, and its panic leaves it as after any read.
     ///
     /// ```
     /// let map = ttlwheel::TtlMap::new(std::time::Duration::from_secs(60));

@@ -23,6 +23,7 @@ mod pinned;
 #[cfg(feature = "metrics")]
 mod publish;
 mod purge;
+mod read;
 mod remind;
 mod slide;
 #[cfg(feature = "serde")]

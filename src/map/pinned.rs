@@ -64,7 +64,7 @@ where
 
     /// As [`find`](Self::find), for a read that moves deadlines where there is an idle time.
     #[inline]
-    pub(super) fn read<Q>(&self, key: &Q) -> Option<&Entry<K, V>>
+    pub(super) fn read_entry<Q>(&self, key: &Q) -> Option<&Entry<K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -112,7 +112,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.read(key).map(|entry| &entry.value)
+        self.read_entry(key).map(|entry| &entry.value)
     }
 
     /// Returns the live value of a key with the key as it is stored.
@@ -127,7 +127,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.read(key).map(|entry| (&entry.key, &entry.value))
+        self.read_entry(key).map(|entry| (&entry.key, &entry.value))
     }
 
     /// As [`get`](Pinned::get), but it never moves a deadline: where there is an idle time, the value goes on being idle.

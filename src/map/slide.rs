@@ -5,20 +5,17 @@
 //! back what had lapsed, and never tries twice. A later deadline needs no reminder: the old one finds the entry live.
 
 use std::hash::{BuildHasher, Hash};
-use std::ptr::NonNull;
 use std::time::Duration;
 
 use equivalent::Equivalent;
 
 use super::expiry::{AfterRead, Policy};
 use super::lifetime::remaining;
-use super::pinned::Hold;
 use super::sweep::Upkeep;
-use super::{Miss, Now, Ref, Retimed, TtlMap};
-use crate::clock::{EXPIRED, NEVER, Reading, Stamp, saturating_nanos};
-use crate::entry::{Entry, Form};
-use crate::garbage::{Guard, pin};
-use crate::table::Glance;
+use super::{Now, Retimed, TtlMap};
+use crate::clock::{EXPIRED, NEVER, Reading, saturating_nanos};
+use crate::entry::Entry;
+use crate::garbage::Guard;
 
 /// A read moves the deadline only if that is by this share of the idle time, or more.
 const LEAST: u64 = 16;
@@ -28,94 +25,10 @@ where
     K: Hash + Eq,
     S: BuildHasher,
 {
-    /// The story of get where there may be an idle time, and a count of hits and misses.
-    #[inline]
-    pub(super) fn read_hashed<'g, Q>(
-        &self,
-        key: &Q,
-        hash: u64,
-        now: &Now<'_>,
-        guard: &'g Guard,
-    ) -> Option<&'g Entry<K, V>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.counters.read(self.read_uncounted(key, hash, now, guard))
-    }
-
-    /// The same under a pin that is made for this read alone; `then` is called with what is found.
-    ///
-    /// How many reads a processor has under way while they wait for memory goes by their instructions. So what nearly all of
-    /// them do needs no place in memory: the rest is done by a function apart, to which all is given by value.
-    #[inline(always)]
-    pub(super) fn read_once<'m, Q, R>(&'m self, key: &Q, then: impl FnOnce(Ref<'m, K, V>) -> R) -> Option<R>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let (guard, reading, hash) = (pin(), self.clock.read(), self.hash(key));
-        if self.form == Form::Plain {
-            let is_live = |entry: &Entry<K, V>| key.equivalent(&entry.key) && reading.is_surely_before(entry.stamp());
-            match self.table.glance(hash, is_live, &guard) {
-                Glance::Found(found) => {
-                    self.counters.hit();
-                    let found = NonNull::from(found);
-                    return Some(then(Ref::new(found, Hold::Own(guard))));
-                }
-                Glance::Absent => {
-                    self.counters.missed(Miss::ABSENT);
-                    return None;
-                }
-                Glance::Unclear => {}
-            }
-        }
-        self.read_once_slowly(key, hash, reading, guard, then)
-    }
-
+    /// What a read does to the entry that it has found, where reads move deadlines.
     #[cold]
     #[inline(never)]
-    fn read_once_slowly<'m, Q, R>(
-        &'m self,
-        key: &Q,
-        hash: u64,
-        reading: Reading,
-        guard: Guard,
-        then: impl FnOnce(Ref<'m, K, V>) -> R,
-    ) -> Option<R>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let found = self.read_hashed(key, hash, &Now::at(&self.clock, reading), &guard).map(NonNull::from)?;
-        Some(then(Ref::new(found, Hold::Own(guard))))
-    }
-
-    /// The same for who counts himself.
-    #[inline]
-    pub(super) fn read_uncounted<'g, Q>(
-        &self,
-        key: &Q,
-        hash: u64,
-        now: &Now<'_>,
-        guard: &'g Guard,
-    ) -> Result<&'g Entry<K, V>, Miss>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let (entry, stamp) = self.find_hashed(key, hash, now, guard)?;
-        self.after_read(entry, stamp, hash, now, guard);
-        Ok(entry)
-    }
-
-    /// What a read does to the entry that it has found and judged live by this stamp.
-    #[inline]
-    pub(super) fn after_read(&self, entry: &Entry<K, V>, stamp: Stamp, hash: u64, now: &Now<'_>, guard: &Guard) {
-        if self.form == Form::Bounded {
-            self.slide(entry, stamp.deadline(), hash, now, guard);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn slide(&self, entry: &Entry<K, V>, deadline: u64, hash: u64, now: &Now<'_>, guard: &Guard) {
+    pub(super) fn slide(&self, entry: &Entry<K, V>, deadline: u64, hash: u64, now: &Now<'_>, guard: &Guard) {
         match (&self.policy, self.time_to_idle) {
             (Some(policy), _) => self.slide_by(policy, entry, deadline, hash, now, guard),
             (None, Some(idle)) => self.slide_for(idle, entry, deadline, hash, now, guard),

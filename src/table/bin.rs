@@ -282,7 +282,7 @@ impl<'g, E> BinRef<'g, E> {
     /// Which slots of the bin's own line have a word with this tag: slot n is bit n.
     #[inline]
     pub(super) fn main_with_tag(self, tag: Tag) -> u64 {
-        main_with_tag(&self.bin.slots, tag, self.array.wide)
+        main_with_tag(self.bin, tag, self.array.wide)
     }
 
     /// The overflow line, if the bin has one.

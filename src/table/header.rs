@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A slot is free, claimed or live, by a bit for each of the latter two; the bits of the live ones are lowest, where they
-//! match those of [`with_tag`](super::word::with_tag).
+//! match those of [`with_tag`](super::tags::with_tag).
 //!
 //! The version counts each publish, each free and each sealing. It skips 0: a header of version 0 is that of a bin to
 //! which nothing was copied yet (or of a first table, where it means the same as any other).

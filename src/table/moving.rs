@@ -74,7 +74,7 @@ impl<E> BinRef<'_, E> {
 
     /// Says that the bin's entries have moved; true for the first who says so.
     pub(super) fn set_moved(self) -> bool {
-        // Release: whoever sees MOVED sees the next array's bins published (O4).
+        // Release: whoever sees MOVED sees the next array's bins published, and all that stood here frozen (O4).
         !Header(self.bin.header.fetch_or(Header::MOVED, Ordering::AcqRel)).is_moved()
     }
 

@@ -28,7 +28,7 @@ impl<'g, E> BinRef<'g, E> {
         prefetch(word.entry());
         // As in `glance_at`: between two equal headers it is the word of a published entry. A frozen word stays as it is though the
         // entry is replaced where the bin has moved.
-        if word.is_dead() || word.is_frozen() || self.bin.load() != header {
+        if word.is_flagged() || self.bin.load() != header {
             return None;
         }
         Some(Preview { slot, word })

@@ -66,7 +66,7 @@ impl<'m, K: Hash + Eq, V, S: BuildHasher> Pinned<'m, K, V, S> {
     /// }
     /// ```
     pub fn entry(&self, key: K) -> MapEntry<'_, 'm, K, V, S> {
-        match self.read(&key) {
+        match self.read_entry(&key) {
             Some(found) => MapEntry::Occupied(OccupiedEntry { pinned: self, key, found }),
             None => MapEntry::Vacant(VacantEntry { pinned: self, key }),
         }

@@ -1,0 +1,123 @@
+//! The story of a read: find and judge, move the deadline where there is an idle time, count a hit or a miss.
+//!
+//! How many reads a processor has under way while they wait for memory goes by their instructions. So what nearly all
+//! of them do is compiled into each, and what is rare is in functions apart.
+
+use std::hash::{BuildHasher, Hash};
+use std::ptr::NonNull;
+
+use equivalent::Equivalent;
+
+use super::pinned::Hold;
+use super::{Miss, Now, Ref, TtlMap};
+use crate::clock::{Reading, Stamp};
+use crate::entry::{Entry, Form};
+use crate::garbage::{Guard, pin};
+use crate::table::Glance;
+
+impl<K, V, S> TtlMap<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    /// A read: what [`find_live`](TtlMap::find_live) finds, counted, and with its deadline moved where there is an idle time.
+    #[inline]
+    pub(super) fn read_hashed<'g, Q>(
+        &self,
+        key: &Q,
+        hash: u64,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Option<&'g Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.counters.read(self.read_uncounted(key, hash, now, guard))
+    }
+
+    /// The same under a pin that is made for this read alone; `then` is called with what is found.
+    ///
+    /// To the functions apart all is given by value, so that nothing needs a place in memory for their sake.
+    #[inline(always)]
+    pub(super) fn read_once<'m, Q, R>(&'m self, key: &Q, then: impl FnOnce(Ref<'m, K, V>) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let (guard, reading, hash) = (pin(), self.clock.read(), self.hash(key));
+        if self.form == Form::Bounded {
+            return self.read_once_and_slide(key, hash, reading, guard, then);
+        }
+        let is_live = |entry: &Entry<K, V>| key.equivalent(&entry.key) && reading.is_surely_before(entry.stamp());
+        match self.table.glance(hash, is_live, &guard) {
+            Glance::Found(found) => {
+                self.counters.hit();
+                let found = NonNull::from(found);
+                Some(then(Ref::new(found, Hold::Own(guard))))
+            }
+            Glance::Absent => {
+                self.counters.missed(Miss::ABSENT);
+                None
+            }
+            Glance::Unclear => self.read_once_slowly(key, hash, reading, guard, then),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_once_slowly<'m, Q, R>(
+        &'m self,
+        key: &Q,
+        hash: u64,
+        reading: Reading,
+        guard: Guard,
+        then: impl FnOnce(Ref<'m, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let found = self.find_slowly(key, hash, &Now::at(&self.clock, reading), &guard);
+        let found = NonNull::from(self.counters.read(found)?.0);
+        Some(then(Ref::new(found, Hold::Own(guard))))
+    }
+
+    #[inline(never)]
+    fn read_once_and_slide<'m, Q, R>(
+        &'m self,
+        key: &Q,
+        hash: u64,
+        reading: Reading,
+        guard: Guard,
+        then: impl FnOnce(Ref<'m, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let found = NonNull::from(self.read_hashed(key, hash, &Now::at(&self.clock, reading), &guard)?);
+        Some(then(Ref::new(found, Hold::Own(guard))))
+    }
+
+    /// The same for who counts himself.
+    #[inline]
+    pub(super) fn read_uncounted<'g, Q>(
+        &self,
+        key: &Q,
+        hash: u64,
+        now: &Now<'_>,
+        guard: &'g Guard,
+    ) -> Result<&'g Entry<K, V>, Miss>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let (entry, stamp) = self.find_hashed(key, hash, now, guard)?;
+        self.after_read(entry, stamp, hash, now, guard);
+        Ok(entry)
+    }
+
+    /// What a read does to the entry that it has found and judged live by this stamp.
+    #[inline]
+    pub(super) fn after_read(&self, entry: &Entry<K, V>, stamp: Stamp, hash: u64, now: &Now<'_>, guard: &Guard) {
+        if self.form == Form::Bounded {
+            self.slide(entry, stamp.deadline(), hash, now, guard);
+        }
+    }
+}
