@@ -6,6 +6,7 @@
 mod common;
 
 use std::hash::RandomState;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -229,4 +230,24 @@ fn purging_alone_gives_lapsed_values_back() {
         assert_eq!(map.purge_expired(64).removed, 0);
     }
     assert!(tally.live() <= 2 * BOUND, "{} alive", tally.live());
+}
+
+#[test]
+fn a_panicking_reader_leaves_no_pin() {
+    let _serial = serial();
+    let tally = tally!();
+    let (map, clock): (Map, _) = manual_map(Duration::from_secs(1), RandomState::new());
+    map.insert(tally.count(1), tally.count(10));
+    for _ in 0..2 {
+        let read = || map.read(&1, |value| assert_eq!(**value, 0));
+        catch_unwind(AssertUnwindSafe(read)).expect_err("it panics");
+    }
+    assert_eq!(map.read(&1, |value| **value), Some(10));
+    assert!(map.remove(&1).is_some());
+    map.insert(tally.count(2), tally.count(20));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(map.read(&2, |value| **value), None);
+    purge_all(&map);
+    assert_eq!((map.stored_len(), map.retired_len()), (0, 0), "what was retired is freed");
+    assert_eq!(tally.live(), 0);
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -279,24 +279,4 @@ fn key_and_value_of_each_entry_panic_in_the_maps_drop() {
     }
     let _ = Fuse::new(Site::Drop, When::At(0)).run(|| drop(map));
     assert_eq!(DROPS.load(Ordering::Relaxed), 200);
-}
-
-#[test]
-fn a_panicking_reader_leaves_no_pin() {
-    let tally = tally!();
-    let (map, clock): (Map, _) = manual_map(TTL, RandomState::new());
-    map.insert(tally.count(1), tally.count(10));
-    for key in [1, 1] {
-        let read = || map.read(&key, |value| assert_eq!(**value, 0));
-        catch_unwind(AssertUnwindSafe(read)).expect_err("it panics");
-    }
-    assert_eq!(map.read(&1, |value| **value), Some(10));
-    assert!(map.remove(&1).is_some());
-    map.insert(tally.count(2), tally.count(20));
-    clock.advance(TTL);
-    assert_eq!(map.read(&2, |value| **value), None);
-    while map.purge_expired(64).more {}
-    assert_eq!((map.stored_len(), map.retired_len()), (0, 0), "what was retired is freed");
-    drop(map);
-    tally.assert_balanced();
 }
