@@ -15,26 +15,25 @@ pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> u64 {
     vectors::main_with_tag(bin, tag, wide)
 }
 
-/// Whether the processor compares all words of a line at once.
-///
-/// How many reads it has under way while they wait for memory goes by their instructions, and most by those that wait, too:
-/// with 10 M entries a hit takes a tenth less by this. What it costs is that the thread has these registers in use from then on, a KiB
-/// more for the system to save.
-#[derive(Clone, Copy)]
-pub(super) struct Wide(bool);
-
-impl Wide {
-    pub(super) fn detect() -> Self {
-        Wide(vectors::are_wide())
-    }
-}
+pub(super) use vectors::Wide;
 
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(ttl_loom, miri, target_os = "android")))))]
 mod vectors {
-    use super::{Bin, Tag, Wide, with_tag};
+    use super::{Bin, Tag, with_tag};
 
-    pub(super) fn are_wide() -> bool {
-        false
+    /// Nothing: words are compared one by one.
+    #[derive(Clone, Copy)]
+    pub(in crate::table) struct Wide;
+
+    impl Wide {
+        pub(in crate::table) fn detect() -> Self {
+            Wide
+        }
+
+        #[cfg(all(test, not(ttl_loom)))]
+        pub(super) fn no() -> Self {
+            Wide
+        }
     }
 
     #[inline]
@@ -51,12 +50,28 @@ mod vectors {
     use std::ptr;
 
     use super::super::word::TAG_SHIFT;
-    use super::{Bin, Tag, Wide};
+    use super::{Bin, Tag};
 
-    /// From where the registers of 512 bits don't slow a processor down: Ice Lake and Zen 4, which have this. (Not under
-    /// ThreadSanitizer, so that the other way has its share of the stress, too.)
-    pub(super) fn are_wide() -> bool {
-        !cfg!(ttl_tsan) && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vbmi2")
+    /// Whether the processor compares all words of a line at once.
+    ///
+    /// How many reads it has under way while they wait for memory goes by their instructions, and most by those that wait, too:
+    /// with 10 M entries a hit takes a tenth less by this. What it costs is that the thread has these registers in use from
+    /// then on, a KiB more for the system to save.
+    #[derive(Clone, Copy)]
+    pub(in crate::table) struct Wide(bool);
+
+    impl Wide {
+        /// From where the registers of 512 bits don't slow a processor down: Ice Lake and Zen 4, which have this. (Not under
+        /// ThreadSanitizer, so that the other way has its share of the stress, too.)
+        pub(in crate::table) fn detect() -> Self {
+            let is_wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vbmi2");
+            Wide(is_wide && !cfg!(ttl_tsan))
+        }
+
+        #[cfg(test)]
+        pub(super) fn no() -> Self {
+            Wide(false)
+        }
     }
 
     /// What reads the words is taken for what six relaxed loads would be: that of a load of more than a word each word of an
@@ -73,7 +88,7 @@ mod vectors {
     ///
     /// # Safety
     ///
-    /// `line` is a bin's, and the processor is [wide](are_wide).
+    /// `line` is a bin's, and the processor is [wide](Wide::detect).
     #[inline(always)]
     unsafe fn by_line(line: *const u64, tag: Tag) -> u64 {
         let matches: u64;
@@ -150,7 +165,7 @@ mod tests {
                 }
                 for tag in tags.into_iter().chain([2, 0x1234]) {
                     let one_by_one = with_tag(&bin.slots, tag);
-                    assert_eq!(main_with_tag(&bin, tag, Wide(false)), one_by_one);
+                    assert_eq!(main_with_tag(&bin, tag, Wide::no()), one_by_one);
                     assert_eq!(main_with_tag(&bin, tag, Wide::detect()), one_by_one);
                 }
             }
