@@ -37,34 +37,35 @@ where
 
     /// The same under a pin that is made for this read alone; `then` is called with what is found.
     ///
-    /// To the functions apart all is given by value, so that nothing needs a place in memory for their sake.
+    /// To the function apart all is given by value, so that nothing needs a place in memory for its sake.
     #[inline(always)]
     pub(super) fn read_once<'m, Q, R>(&'m self, key: &Q, then: impl FnOnce(Ref<'m, K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let (guard, reading, hash) = (pin(), self.clock.read(), self.hash(key));
-        if self.form == Form::Bounded {
-            return self.read_once_and_slide(key, hash, reading, guard, then);
-        }
-        let is_live = |entry: &Entry<K, V>| key.equivalent(&entry.key) && reading.is_surely_before(entry.stamp());
-        match self.table.glance(hash, is_live, &guard) {
-            Glance::Found(found) => {
-                self.counters.hit();
-                let found = NonNull::from(found);
-                Some(then(Ref::new(found, Hold::Own(guard))))
+        if self.form == Form::Plain {
+            let is_live = |entry: &Entry<K, V>| key.equivalent(&entry.key) && reading.is_surely_before(entry.stamp());
+            match self.table.glance(hash, is_live, &guard) {
+                Glance::Found(found) => {
+                    self.counters.hit();
+                    let found = NonNull::from(found);
+                    return Some(then(Ref::new(found, Hold::Own(guard))));
+                }
+                Glance::Absent => {
+                    self.counters.missed(Miss::ABSENT);
+                    return None;
+                }
+                Glance::Unclear => {}
             }
-            Glance::Absent => {
-                self.counters.missed(Miss::ABSENT);
-                None
-            }
-            Glance::Unclear => self.read_once_slowly(key, hash, reading, guard, then),
         }
+        self.read_once_apart(key, hash, reading, guard, then)
     }
 
+    /// What a glance was not enough for, or where reads move deadlines.
     #[cold]
     #[inline(never)]
-    fn read_once_slowly<'m, Q, R>(
+    fn read_once_apart<'m, Q, R>(
         &'m self,
         key: &Q,
         hash: u64,
@@ -75,24 +76,12 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let found = self.find_slowly(key, hash, &Now::at(&self.clock, reading), &guard);
-        let found = NonNull::from(self.counters.read(found)?.0);
-        Some(then(Ref::new(found, Hold::Own(guard))))
-    }
-
-    #[inline(never)]
-    fn read_once_and_slide<'m, Q, R>(
-        &'m self,
-        key: &Q,
-        hash: u64,
-        reading: Reading,
-        guard: Guard,
-        then: impl FnOnce(Ref<'m, K, V>) -> R,
-    ) -> Option<R>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let found = NonNull::from(self.read_hashed(key, hash, &Now::at(&self.clock, reading), &guard)?);
+        let now = Now::at(&self.clock, reading);
+        let found = match self.form {
+            Form::Plain => self.counters.read(self.find_slowly(key, hash, &now, &guard))?.0,
+            Form::Bounded => self.read_hashed(key, hash, &now, &guard)?,
+        };
+        let found = NonNull::from(found);
         Some(then(Ref::new(found, Hold::Own(guard))))
     }
 

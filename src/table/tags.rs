@@ -47,7 +47,6 @@ mod vectors {
     use std::arch::asm;
     use std::arch::x86_64::{__m128i, _mm_set1_epi64x};
     use std::mem::offset_of;
-    use std::ptr;
 
     use super::super::word::TAG_SHIFT;
     use super::{Bin, Tag};
@@ -79,7 +78,8 @@ mod vectors {
     #[inline]
     pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> u64 {
         const { assert!(offset_of!(Bin<E>, slots) == 16 && size_of::<Bin<E>>() == 64 && align_of::<Bin<E>>() == 64) };
-        let line = ptr::from_ref(bin).cast::<u64>();
+        // By way of the slots, whose address callers need: two instructions less a read.
+        let line = bin.slots.as_ptr().cast::<u64>().wrapping_sub(2);
         // SAFETY: a line, of which the slots are the last six words; and who has found the processor wide has said so.
         unsafe { if wide.0 { by_line(line, tag) } else { by_pairs(line, tag) } }
     }
