@@ -1,6 +1,6 @@
 //! One bin: claims, publishes, replaces, removes, frees, seals.
 
-use super::{Bare, Put, both, check};
+use super::{Bare, Put, both, check, check_both_ways};
 
 #[test]
 fn one_of_two_inserts_of_a_key_is_new() {
@@ -28,7 +28,7 @@ fn two_new_keys_both_stay() {
 
 #[test]
 fn present_key_is_never_missed_while_replaced() {
-    check("get/replace", None, || {
+    check_both_ways("get/replace", None, || {
         let bare = Bare::new();
         bare.put(1, 10);
         let (seen, _) = both(
@@ -46,7 +46,7 @@ fn present_key_is_never_missed_while_replaced() {
 
 #[test]
 fn present_key_is_never_missed_while_others_come_and_go() {
-    check("get/churn of another key", None, || {
+    check_both_ways("get/churn of another key", Some(3), || {
         let bare = Bare::new();
         bare.put(1, 10);
         bare.put(2, 20);
@@ -65,7 +65,7 @@ fn present_key_is_never_missed_while_others_come_and_go() {
 
 /// One gets a key twice, first in this way, while another removes and inserts it.
 fn entry_is_seen_when_it_is_published(name: &str, bound: Option<usize>, get: fn(&Bare) -> Option<u8>) {
-    check(name, bound, move || {
+    check_both_ways(name, bound, move || {
         let bare = Bare::new();
         bare.put(1, 10);
         let ((first, second), _) = both(
@@ -83,7 +83,7 @@ fn entry_is_seen_when_it_is_published(name: &str, bound: Option<usize>, get: fn(
 
 #[test]
 fn entry_is_not_seen_before_it_is_published() {
-    entry_is_seen_when_it_is_published("get, get/remove, insert", None, |bare| bare.get(1));
+    entry_is_seen_when_it_is_published("get, get/remove, insert", Some(4), |bare| bare.get(1));
 }
 
 #[test]
@@ -112,8 +112,70 @@ fn what_a_batch_has_looked_for_is_not_answered_once_it_was_replaced_or_removed()
 }
 
 #[test]
+fn what_a_get_has_seen_is_there_for_an_insert() {
+    check_both_ways("get, insert/insert", Some(3), || {
+        let bare = Bare::new();
+        let ((seen, put), _) = both(
+            &bare,
+            |bare| (bare.get(1), bare.put(1, 20)),
+            |bare| {
+                bare.put(1, 10);
+                (None, Put::New)
+            },
+        );
+        assert!(seen.is_none() || (seen, put) == (Some(10), Put::Replaced(10)), "{seen:?} {put:?}");
+        assert_eq!(bare.copies(1), 1);
+    });
+}
+
+#[test]
+fn what_a_get_has_seen_is_there_for_a_walk() {
+    check_both_ways("get, walk/remove, insert", Some(3), || {
+        let bare = Bare::new();
+        bare.put(1, 10);
+        let ((seen, met), _) = both(
+            &bare,
+            |bare| (bare.get(1), bare.values(1)),
+            |bare| {
+                bare.remove(1);
+                bare.put(1, 11);
+                (None, Vec::new())
+            },
+        );
+        assert!(seen != Some(11) || met == [11], "{seen:?} {met:?}");
+    });
+}
+
+#[test]
+fn entry_that_is_refused_is_never_seen() {
+    check_both_ways("insert if absent, get/insert if absent", Some(3), || {
+        let bare = Bare::new();
+        let (mine, theirs) =
+            both(&bare, |bare| (bare.offer(1, 20), bare.get(1)), |bare| (bare.offer(1, 10), bare.get(1)));
+        let expected = (theirs.0 != mine.0).then_some(if mine.0 { 20 } else { 10 });
+        assert!(expected.is_some() && (mine.1, theirs.1) == (expected, expected), "{mine:?} {theirs:?}");
+    });
+}
+
+#[test]
+fn entry_that_was_seen_is_removed_at_the_first_try() {
+    check("insert/get, remove", None, || {
+        let bare = Bare::new();
+        let (was_removed, _) = both(
+            &bare,
+            |bare| bare.get(1).is_none() || bare.expire_at(0, 1),
+            |bare| {
+                bare.put(1, 10);
+                false
+            },
+        );
+        assert!(was_removed);
+    });
+}
+
+#[test]
 fn walk_meets_no_entry_before_it_is_published() {
-    check("walk, get/remove, insert", None, || {
+    check("walk, get/remove, insert", Some(4), || {
         let bare = Bare::new();
         bare.put(1, 10);
         let ((first, second), _) = both(

@@ -30,7 +30,7 @@ use loom::cell::UnsafeCell;
 
 use crate::garbage::{Garbage, Guard, pin};
 use crate::sync::Pages;
-use crate::table::{Array, Glance, Host, Occupied, Table, Tail};
+use crate::table::{Array, Glance, Host, Occupied, Table, Tail, Wide};
 
 /// Checks a model and prints how many executions that took. Nothing may cut the search short.
 pub(crate) fn check(name: &str, bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
@@ -51,6 +51,14 @@ pub(crate) fn check(name: &str, bound: Option<usize>, model: impl Fn() + Send + 
     });
     let bound = bound.map_or("none".to_string(), |bound| bound.to_string());
     println!("model {name}: bound {bound}, {} executions, {:.1?}", executions.load(Relaxed), start.elapsed());
+}
+
+/// The same for both ways in which a glance looks at a bin: under its header, and at all words at once, as by AVX-512.
+pub(crate) fn check_both_ways(name: &str, bound: Option<usize>, model: impl Fn() + Send + Sync + Copy + 'static) {
+    check(name, bound, model);
+    Wide::set(true);
+    check(&format!("{name}, at once"), bound, model);
+    Wide::set(false);
 }
 
 /// Something that loom watches: reading it and dropping it must be ordered, and it must be dropped once.
@@ -207,8 +215,25 @@ impl Bare {
         }
     }
 
+    /// Inserts unless the key is there; whether it wasn't. What is refused is freed at once.
+    pub(crate) fn offer(&self, key: u8, value: u8) -> bool {
+        let guard = pin();
+        let new = Box::into_raw(Box::new(Item { key, hash: 0, value: self.census.birth(value) }));
+        let is_new = self.table.insert(0, new, |item| item.key == key, self, &guard).is_none();
+        if !is_new {
+            // SAFETY: made from a box above, and not in the table.
+            drop(unsafe { Box::from_raw(new) });
+        }
+        is_new
+    }
+
     pub(crate) fn get(&self, key: u8) -> Option<u8> {
         self.get_at(0, key)
+    }
+
+    /// Whether a glance is enough to find the key.
+    pub(crate) fn is_plain_at(&self, hash: u64, key: u8) -> bool {
+        matches!(self.table.glance(hash, |item| item.key == key, &pin()), Glance::Found(_))
     }
 
     pub(crate) fn get_at(&self, hash: u64, key: u8) -> Option<u8> {
@@ -304,10 +329,15 @@ impl Bare {
         let tails = || self.retired.lock().unwrap().iter().filter(|&thing| thing & 3 == TAIL).count();
         let before = tails();
         self.table.start_resize(0);
+        self.finish();
+        tails() - before
+    }
+
+    /// Moves all that is to be moved.
+    pub(crate) fn finish(&self) {
         while self.table.is_resizing(&pin()) {
             self.step();
         }
-        tails() - before
     }
 }
 

@@ -3,11 +3,12 @@
 //! The protocol, after DLHT (Zhang et al., HPDC'24) and CLHT: the header alone arbitrates *new keys*, the slot word
 //! alone decides the *fate of an entry*.
 //!
-//! - insert: scan under a header, claim a free slot by CAS, store the word, publish by CAS only while the version is
-//!   that of the scan; else scan again, the claim stays ours.
+//! - insert: scan under a header, claim a free slot by CAS, store the word as a draft, publish by CAS only while the version
+//!   is that of the scan; else scan again, the claim stays ours. Then clear the draft by CAS.
 //! - replace: CAS of the word to another entry. Remove: CAS of the word to DEAD. The winner, and only it, retires the
 //!   old entry. Then anyone may free the slot in the header.
-//! - everyone reads header, word, header before following a word.
+//! - a word without a flag is a published entry's, and followed at once. Of drafts, and of what is frozen, the header
+//!   knows: who means those, too, reads header, word, header before following one.
 //!
 //! A bin whose slots are all taken is *sealed* for good: new keys go to its [tail](super::tail), until a resize gives
 //! the bin's entries another home. A *frozen* bin doesn't change any more; a *moved* one is history.
@@ -16,7 +17,7 @@ use std::num::NonZero;
 
 use super::array::Array;
 use super::header::{Header, MAIN, OVER};
-use super::tags::{main_with_tag, with_tag};
+use super::tags::{first_entry, main_with_tag, with_tag};
 use super::tail::TailCell;
 use super::word::{Slot, Tag, Word};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Zeroable};
@@ -112,7 +113,7 @@ impl<'g, E> Occupied<'g, E> {
     /// Puts `new` in the entry's place; false if it no longer stands there (or is being moved). On true the old
     /// entry is the caller's to retire.
     pub(crate) fn replace(&self, new: *mut E) -> bool {
-        !self.word.is_frozen() && self.slot.swing(self.word, Word::new(new, self.word.tag()))
+        self.swing(Word::new(new, self.word.tag()))
     }
 
     /// Unlinks the entry; false if it no longer stands there (or is being moved). On true it is the caller's to retire.
@@ -128,7 +129,16 @@ impl<'g, E> Occupied<'g, E> {
 
     /// The same, but for the slot, which is left to [`BinRef::free_all`].
     pub(crate) fn empty(&self) -> bool {
-        !self.word.is_frozen() && self.slot.swing(self.word, Word::DEAD)
+        self.swing(Word::DEAD)
+    }
+
+    #[inline]
+    fn swing(&self, to: Word<E>) -> bool {
+        if self.word.is_frozen() {
+            return false;
+        }
+        // A draft may have been cleared since; that happens once, and the entry is the same: the finder is pinned.
+        self.slot.swing(self.word, to) || (self.word.is_draft() && self.slot.swing(self.word.published(), to))
     }
 }
 
@@ -157,9 +167,14 @@ impl<'g, E> BinRef<'g, E> {
     /// As [`BinRef::find`] where that ends at the first slot with the tag, or for want of one.
     ///
     /// Nearly every lookup does. How many of them a processor has under way while they wait for memory goes by their
-    /// instructions, so there are few, and nothing is kept for what comes after.
+    /// instructions, so there are few, and nothing is kept for what comes after. A word without a flag says it all: the header is
+    /// asked only where the key seems absent.
     #[inline(always)]
     pub(super) fn glance(self, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
+        if let Some(entry) = first_entry(self.bin, tag, self.array.wide) {
+            // SAFETY: of a word without a flag, see `glance_at`.
+            return judge(unsafe { entry.as_ref() }, is);
+        }
         let header = self.bin.load();
         let matches = header.live_among(self.main_with_tag(tag));
         let Some(matches) = NonZero::new(matches) else {
@@ -170,7 +185,7 @@ impl<'g, E> BinRef<'g, E> {
         };
         // SAFETY: of the bits of `main_with_tag` each is that of a slot.
         let slot = unsafe { self.bin.slots.get_unchecked(matches.trailing_zeros() as usize) };
-        self.glance_at(slot, header, is)
+        glance_at(slot, is)
     }
 
     /// The same among the slots of the overflow line, for a bin whose own have not the tag.
@@ -179,24 +194,10 @@ impl<'g, E> BinRef<'g, E> {
         let Some(line) = self.line().filter(|_| !header.is_moved()) else { return Glance::Unclear };
         let number = header.live_among(with_tag(&line.slots, tag) << MAIN).trailing_zeros() as usize;
         match number.checked_sub(MAIN).and_then(|more| line.slots.get(more)) {
-            Some(slot) => self.glance_at(slot, header, is),
+            Some(slot) => glance_at(slot, is),
             None if header.is_sealed() => Glance::Unclear,
             None => Glance::Absent,
         }
-    }
-
-    /// The end of a glance: the one slot to look at.
-    #[inline(always)]
-    fn glance_at(self, slot: &'g Slot<E>, header: Header, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
-        let word = slot.load();
-        // As in `probe`; a header that has changed in whatever way is looked at there. What has moved is frozen.
-        if word.is_flagged() || self.bin.load() != header {
-            return Glance::Unclear;
-        }
-        // SAFETY: a word read between two equal headers is that of a published entry, which is retired only after it was
-        // unlinked, and the caller was pinned before that.
-        let entry = unsafe { &*word.entry() };
-        if is(entry) { Glance::Found(entry) } else { Glance::Unclear }
     }
 
     /// Looks for the entry with this tag that `is` says yes to.
@@ -332,6 +333,24 @@ impl<'g, E> BinRef<'g, E> {
     pub(super) fn tail(self) -> Option<&'g TailCell<E>> {
         self.line().map(|line| &line.tail)
     }
+}
+
+/// The end of a glance: the one slot to look at, which is or was live.
+#[inline(always)]
+fn glance_at<E>(slot: &Slot<E>, is: impl FnOnce(&E) -> bool) -> Glance<'_, E> {
+    let word = slot.load();
+    // What has moved is frozen.
+    if word.is_flagged() {
+        return Glance::Unclear;
+    }
+    // SAFETY: not VIRGIN, as the slot was live, and without a flag: so it is that of a published entry, which is retired only
+    // after it was unlinked, and the caller was pinned before that.
+    judge(unsafe { &*word.entry() }, is)
+}
+
+#[inline(always)]
+fn judge<E>(entry: &E, is: impl FnOnce(&E) -> bool) -> Glance<'_, E> {
+    if is(entry) { Glance::Found(entry) } else { Glance::Unclear }
 }
 
 impl<E> Bin<E> {

@@ -1,4 +1,4 @@
-//! Inserting in one bin: scan, claim, store, publish.
+//! Inserting in one bin: scan, claim, store a draft, publish, clear the draft.
 
 use super::bin::{Bin, BinRef, Occupied, Probe};
 use super::header::{Header, MAIN, SLOTS};
@@ -69,7 +69,7 @@ impl<'g, E> BinRef<'g, E> {
                         }
                         header = header.claimed(number);
                         let slot = self.slot(number);
-                        slot.store(word);
+                        slot.store(word.draft());
                         claim = Some(Claim { bin: self.bin, number, slot });
                         number
                     }
@@ -91,7 +91,7 @@ impl<'g, E> BinRef<'g, E> {
             while header.version() == scanned && !header.is_frozen() && !header.is_sealed() {
                 match self.bin.try_change(header, header.published(slot)) {
                     Ok(()) => {
-                        std::mem::forget(claim);
+                        claim.into_iter().for_each(|claim| claim.clear_draft(word));
                         return Insert::Inserted(pressure);
                     }
                     Err(seen) => header = seen,
@@ -130,6 +130,16 @@ struct Claim<'g, E> {
     bin: &'g Bin<E>,
     number: usize,
     slot: &'g Slot<E>,
+}
+
+impl<E> Claim<'_, E> {
+    /// The end of a claim whose entry was published.
+    fn clear_draft(self, word: Word<E>) {
+        // Fails where others have replaced, removed or frozen the entry meanwhile, who needed no clear word for that. Nobody else
+        // stores this draft: we are pinned, and so the entry's address is not used again.
+        self.slot.swing(word.draft(), word);
+        std::mem::forget(self);
+    }
 }
 
 impl<E> Drop for Claim<'_, E> {

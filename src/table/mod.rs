@@ -39,6 +39,8 @@ use grow::out_of_memory;
 pub(crate) use header::Slots;
 use insert::{Insert, Pressure};
 pub(crate) use preview::Preview;
+#[cfg(all(test, ttl_loom))]
+pub(crate) use tags::Wide;
 pub(crate) use tail::Tail;
 pub(crate) use walk::Bins;
 pub(crate) use word::{KeptHash, fits};

@@ -24,11 +24,10 @@ impl<'g, E> BinRef<'g, E> {
             return None;
         };
         let word = slot.load();
-        // Also where it is frozen, and the entry found by another way.
+        // Also where it is frozen or a draft, and the entry found by another way.
         prefetch(word.entry());
-        // As in `glance_at`: between two equal headers it is the word of a published entry. A frozen word stays as it is though the
-        // entry is replaced where the bin has moved.
-        if word.is_flagged() || self.bin.load() != header {
+        // As in `glance_at`. A frozen word stays as it is though the entry is replaced where the bin has moved.
+        if word.is_flagged() {
             return None;
         }
         Some(Preview { slot, word })

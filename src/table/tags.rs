@@ -1,5 +1,7 @@
 //! Which slots have a word with a tag. Without a branch, as which slot it is can't be predicted.
 
+use std::ptr::NonNull;
+
 use super::bin::Bin;
 use super::word::{Slot, Tag};
 
@@ -15,30 +17,96 @@ pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> u64 {
     vectors::main_with_tag(bin, tag, wide)
 }
 
-pub(super) use vectors::Wide;
+/// The first entry among the slots of a bin's own line whose word has this tag, and no flag. None if there is none, or if
+/// words are not compared at once.
+#[inline(always)]
+pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> Option<NonNull<E>> {
+    vectors::first_entry(bin, tag, wide)
+}
 
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(ttl_loom, miri, target_os = "android")))))]
+/// The same, one word after the other.
+#[cfg(any(test, ttl_loom))]
+fn first_one_by_one<E>(slots: &[Slot<E>], tag: Tag) -> Option<NonNull<E>> {
+    let word = slots.iter().map(Slot::load).find(|word| word.has_tag(tag) && !word.is_flagged())?;
+    NonNull::new(word.entry())
+}
+
+pub(crate) use vectors::Wide;
+
+/// In models as many ways as there are.
+#[cfg(ttl_loom)]
 mod vectors {
+    use std::cell::Cell;
+    use std::ptr::NonNull;
+
+    use super::{Bin, Tag, first_one_by_one, with_tag};
+
+    std::thread_local! {
+        static IS_WIDE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether all words of a line are compared at once, for what a model sees of that.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Wide(bool);
+
+    impl Wide {
+        pub(in crate::table) fn detect() -> Self {
+            Wide(IS_WIDE.get())
+        }
+
+        /// The tables that this thread makes from now on.
+        #[cfg(test)]
+        pub(crate) fn set(is_wide: bool) {
+            IS_WIDE.set(is_wide);
+        }
+    }
+
+    pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, _: Wide) -> u64 {
+        with_tag(&bin.slots, tag)
+    }
+
+    pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> Option<NonNull<E>> {
+        if wide.0 { first_one_by_one(&bin.slots, tag) } else { None }
+    }
+}
+
+#[cfg(not(any(
+    ttl_loom,
+    all(target_arch = "x86_64", target_pointer_width = "64", not(any(miri, target_os = "android")))
+)))]
+mod vectors {
+    use std::ptr::NonNull;
+
     use super::{Bin, Tag, with_tag};
 
     /// Nothing: words are compared one by one.
     #[derive(Clone, Copy)]
-    pub(in crate::table) struct Wide;
+    pub(crate) struct Wide;
 
     impl Wide {
         pub(in crate::table) fn detect() -> Self {
             Wide
         }
 
-        #[cfg(all(test, not(ttl_loom)))]
+        #[cfg(test)]
         pub(super) fn no() -> Self {
             Wide
+        }
+
+        #[cfg(test)]
+        pub(super) fn is_so(self) -> bool {
+            false
         }
     }
 
     #[inline]
     pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, _: Wide) -> u64 {
         with_tag(&bin.slots, tag)
+    }
+
+    #[inline(always)]
+    pub(super) fn first_entry<E>(_: &Bin<E>, _: Tag, _: Wide) -> Option<NonNull<E>> {
+        None
     }
 }
 
@@ -47,9 +115,11 @@ mod vectors {
     use std::arch::asm;
     use std::arch::x86_64::{__m128i, _mm_set1_epi64x};
     use std::mem::offset_of;
+    use std::ptr::NonNull;
 
-    use super::super::word::TAG_SHIFT;
+    use super::super::word::{FLAGS, TAG_SHIFT};
     use super::{Bin, Tag};
+    use crate::sync::Ordering;
 
     /// Whether the processor compares all words of a line at once.
     ///
@@ -57,7 +127,7 @@ mod vectors {
     /// with 10 M entries a hit takes a tenth less by this. What it costs is that the thread has these registers in use from
     /// then on, a KiB more for the system to save.
     #[derive(Clone, Copy)]
-    pub(in crate::table) struct Wide(bool);
+    pub(crate) struct Wide(bool);
 
     impl Wide {
         /// From where the registers of 512 bits don't slow a processor down: Ice Lake and Zen 4, which have this. (Not under
@@ -71,17 +141,74 @@ mod vectors {
         pub(super) fn no() -> Self {
             Wide(false)
         }
+
+        #[cfg(test)]
+        pub(super) fn is_so(self) -> bool {
+            self.0
+        }
     }
 
-    /// What reads the words is taken for what six relaxed loads would be: that of a load of more than a word each word of an
-    /// aligned line is read whole is how processors do it, if not what their makers promise of all instructions.
-    #[inline]
-    pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> u64 {
+    /// A bin's line, of which the slots are the last six words.
+    ///
+    /// What reads it at once is taken for what six loads would be, relaxed ones where the words are compared only and acquire ones
+    /// where one is followed: that of a load of more than a word each word of an aligned line is read whole is how processors do it,
+    /// if not what their makers promise of all instructions; and x86 keeps the order of loads.
+    #[inline(always)]
+    fn line_of<E>(bin: &Bin<E>) -> *const u64 {
         const { assert!(offset_of!(Bin<E>, slots) == 16 && size_of::<Bin<E>>() == 64 && align_of::<Bin<E>>() == 64) };
         // By way of the slots, whose address callers need: two instructions less a read.
-        let line = bin.slots.as_ptr().cast::<u64>().wrapping_sub(2);
-        // SAFETY: a line, of which the slots are the last six words; and who has found the processor wide has said so.
-        unsafe { if wide.0 { by_line(line, tag) } else { by_pairs(line, tag) } }
+        bin.slots.as_ptr().cast::<u64>().wrapping_sub(2)
+    }
+
+    #[inline]
+    pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> u64 {
+        // SAFETY: who has found the processor wide has said so.
+        unsafe { if wide.0 { by_line(line_of(bin), tag) } else { by_pairs(line_of(bin), tag) } }
+    }
+
+    #[inline(always)]
+    pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> Option<NonNull<E>> {
+        if !wide.0 {
+            return None;
+        }
+        // SAFETY: as above.
+        let entry = unsafe { first_by_line(line_of(bin), tag) };
+        // Acquire, for the compiler: no load that follows comes before.
+        std::sync::atomic::compiler_fence(Ordering::Acquire);
+        NonNull::new(entry.cast())
+    }
+
+    /// What is left of the first word with this tag and no flag: its entry's address. Null if there is none.
+    ///
+    /// # Safety
+    ///
+    /// `line` is a bin's, and the processor is [wide](Wide::detect).
+    #[inline(always)]
+    unsafe fn first_by_line(line: *const u64, tag: Tag) -> *mut u64 {
+        const TAG_AND_FLAGS: &u64 = &((u16::MAX as u64) << TAG_SHIFT | FLAGS as u64);
+        const SLOTS: u32 = 0b1111_1100;
+        let entry: *mut u64;
+        // SAFETY: as in `by_line`. (VIRGIN is zero, and so is what is left of it where the tag is zero: none, though a word with the
+        // tag may follow.)
+        unsafe {
+            asm!(
+                "kmovw k1, {slots:e}",
+                "vpbroadcastq zmm16, {tag}",
+                "vpxorq zmm16, zmm16, [{line}]",
+                "vptestnmq k1 {{k1}}, zmm16, qword ptr [{tag_and_flags}]{{1to8}}",
+                "vpcompressq zmm16 {{k1}} {{z}}, zmm16",
+                "vmovq {entry}, xmm16",
+                slots = in(reg) SLOTS,
+                line = in(reg) line,
+                tag = in(reg) u64::from(tag) << TAG_SHIFT,
+                tag_and_flags = in(reg) TAG_AND_FLAGS,
+                entry = lateout(reg) entry,
+                out("k1") _,
+                out("xmm16") _,
+                options(nostack, readonly, preserves_flags),
+            );
+        }
+        entry
     }
 
     /// All eight words at once, by AVX-512.
@@ -150,15 +277,16 @@ mod vectors {
 mod tests {
     use super::super::word::Word;
     use super::*;
+    use crate::sync::AtomicU64;
 
     #[test]
     fn all_ways_find_the_same_slots() {
-        let mut entry = 7u64;
-        let entry: *mut u64 = &mut entry;
+        let mut entry = AtomicU64::new(7);
+        let entry: *mut AtomicU64 = &mut entry;
         let tags = [0, 1, 0x3FFF, 0x4000, 0x7FFE, 0x7FFF];
         for first in 0..tags.len() {
             for frozen in [false, true] {
-                let bin: Bin<u64> = Bin::default();
+                let bin: Bin<AtomicU64> = Bin::default();
                 for (n, slot) in bin.slots.iter().enumerate() {
                     let word = Word::new(entry, tags[(first + n / 2) % tags.len()]);
                     slot.store(if frozen { word.frozen() } else { word });
@@ -171,10 +299,33 @@ mod tests {
             }
         }
         let words = [Word::VIRGIN, Word::DEAD, Word::VIRGIN.frozen()];
-        let bin: Bin<u64> = Bin::default();
+        let bin: Bin<AtomicU64> = Bin::default();
         bin.slots.iter().zip(words).for_each(|(slot, word)| slot.store(word));
         for tag in tags {
             assert_eq!(main_with_tag(&bin, tag, Wide::detect()), with_tag(&bin.slots, tag));
+        }
+    }
+    /// What the wide way finds is what one word after the other would; elsewhere nothing is.
+    fn assert_first(bin: &Bin<AtomicU64>, tag: Tag) {
+        let expected = first_one_by_one(&bin.slots, tag).filter(|_| Wide::detect().is_so());
+        assert_eq!(first_entry(bin, tag, Wide::detect()), expected, "{tag}");
+        assert_eq!(first_entry(bin, tag, Wide::no()), None);
+    }
+
+    #[test]
+    fn first_entry_is_that_of_the_first_word_without_a_flag() {
+        let mut entries = [const { AtomicU64::new(0) }; 6];
+        let entries = entries.each_mut().map(|entry| entry as *mut AtomicU64);
+        let flagged = [|word: Word<AtomicU64>| word, Word::frozen, Word::draft, |_| Word::DEAD, |_| Word::VIRGIN];
+        // Each slot in each state, with either of two tags.
+        for state in 0..10usize.pow(6) / 7 {
+            let bin: Bin<AtomicU64> = Bin::default();
+            let mut rest = state * 7;
+            for (slot, entry) in bin.slots.iter().zip(entries) {
+                slot.store(flagged[rest % 5](Word::new(entry, if rest % 10 < 5 { 0 } else { 0x7FFF })));
+                rest /= 10;
+            }
+            [0, 1, 0x7FFF].into_iter().for_each(|tag| assert_first(&bin, tag));
         }
     }
 }

@@ -1,15 +1,18 @@
 //! The slot word: the one place that knows that an entry is a pointer.
 //!
 //! ```text
-//!  63 62       48 47                                    2   1      0
-//! ┌──┬───────────┬───────────────────────────────────────┬──────┬──────┐
-//! │ 0│tag of hash│ entry address                         │FROZEN│ DEAD │
-//! └──┴───────────┴───────────────────────────────────────┴──────┴──────┘
+//!  63 62       48 47                             3   2     1      0
+//! ┌──┬───────────┬────────────────────────────────┬─────┬──────┬──────┐
+//! │ 0│tag of hash│ entry address                  │DRAFT│FROZEN│ DEAD │
+//! └──┴───────────┴────────────────────────────────┴─────┴──────┴──────┘
 //! ```
 //!
-//! A word's life in one tenancy of its slot: an entry, other entries that replace it, then DEAD for good. FROZEN is
-//! set on what stands there when the slot's bin is copied; nothing changes a frozen word. VIRGIN (zero) is the word
-//! of a slot that never held anything.
+//! A word's life in one tenancy of its slot: an entry, a DRAFT until it was published, other entries that replace it, then
+//! DEAD for good. FROZEN is set on what stands there when the slot's bin is copied; nothing changes a frozen word. VIRGIN
+//! (zero) is the word of a slot that never held anything.
+//!
+//! So a word without a flag that is not VIRGIN is that of a published entry, whatever the bin's header says. Of a draft the
+//! header knows: whoever publishes the entry clears the flag a moment later.
 //!
 //! The tag is a window of 15 bits of the hash, on targets whose user addresses fit in 48 bits. It answers nearly all
 //! misses from the bin's own line, and says to which child an entry goes when its bin is split, so that growth need
@@ -19,7 +22,8 @@ use crate::sync::{AtomicPtr, Ordering, prefetch};
 
 const DEAD: usize = 1;
 const FROZEN: usize = 2;
-const FLAGS: usize = DEAD | FROZEN;
+const DRAFT: usize = 4;
+pub(super) const FLAGS: usize = DEAD | FROZEN | DRAFT;
 
 // Android has its own tags in the pointers of its heap.
 #[cfg(all(
@@ -104,9 +108,10 @@ impl<E> Word<E> {
     pub(crate) const VIRGIN: Self = Word(std::ptr::null_mut());
     pub(crate) const DEAD: Self = Word(std::ptr::without_provenance_mut(DEAD));
 
-    /// `entry` must be aligned to 4 or more; on tagged targets its address must fit (see [`fits`]).
+    /// On tagged targets the entry's address must fit (see [`fits`]).
     #[inline]
     pub(crate) fn new(entry: *mut E, tag: Tag) -> Self {
+        const { assert!(align_of::<E>() > FLAGS, "no room for the flags") };
         Word(entry).with_tag(tag)
     }
 
@@ -163,7 +168,7 @@ impl<E> Word<E> {
         self.0.addr() & DEAD != 0
     }
 
-    /// DEAD or FROZEN.
+    /// DEAD, FROZEN or DRAFT.
     #[inline]
     pub(crate) fn is_flagged(self) -> bool {
         self.0.addr() & FLAGS != 0
@@ -174,11 +179,28 @@ impl<E> Word<E> {
         self.0.addr() & FROZEN != 0
     }
 
-    /// A frozen VIRGIN is also DEAD: a slot that was never used and never will be.
+    /// A frozen VIRGIN is also DEAD: a slot that was never used and never will be. A draft that is frozen was published.
     #[inline]
     pub(crate) fn frozen(self) -> Self {
-        let flags = if self.is_virgin() { FLAGS } else { FROZEN };
-        Word(self.0.map_addr(|bits| bits | flags))
+        let flags = if self.is_virgin() { DEAD | FROZEN } else { FROZEN };
+        Word(self.0.map_addr(|bits| bits & !DRAFT | flags))
+    }
+
+    /// The word of an entry that may not be published yet.
+    #[inline]
+    pub(crate) fn draft(self) -> Self {
+        Word(self.0.map_addr(|bits| bits | DRAFT))
+    }
+
+    #[inline]
+    pub(crate) fn is_draft(self) -> bool {
+        self.0.addr() & DRAFT != 0
+    }
+
+    /// The same, once it is known to be published.
+    #[inline]
+    pub(crate) fn published(self) -> Self {
+        Word(self.0.map_addr(|bits| bits & !DRAFT))
     }
 
     #[inline]
@@ -261,18 +283,19 @@ impl<E> Slot<E> {
 #[cfg(all(test, not(ttl_loom)))]
 mod tests {
     use super::*;
+    use crate::sync::AtomicU64;
 
     #[test]
     fn word_keeps_address_tag_and_flags_apart() {
-        let mut value = 7u64;
-        let entry: *mut u64 = &mut value;
+        let mut value = AtomicU64::new(7);
+        let entry: *mut AtomicU64 = &mut value;
         assert!(fits(entry));
         let word = Word::new(entry, 0x7BCD);
         assert_eq!(word.entry(), entry);
         assert_eq!(word.tag(), if TAGGED { 0x7BCD } else { 0 });
         for tag in [0, 1, 0x7BCC, 0x7BCD, 0x3BCD, 0x7FFF] {
             assert_eq!(word.has_tag(tag), tag == 0x7BCD || !TAGGED);
-            assert_eq!(Word::<u64>::DEAD.has_tag(tag), tag == 0 || !TAGGED);
+            assert_eq!(Word::<AtomicU64>::DEAD.has_tag(tag), tag == 0 || !TAGGED);
         }
         assert!(!word.is_vacant() && !word.is_frozen());
         let frozen = word.frozen();
@@ -281,14 +304,19 @@ mod tests {
         assert!(frozen.thawed() == word);
         assert_eq!(frozen.with_tag(1).entry(), entry);
         assert!(frozen.with_tag(1).is_frozen());
+        let draft = word.draft();
+        assert!(draft.is_flagged() && !draft.is_vacant() && !draft.is_frozen());
+        assert_eq!((draft.entry(), draft.tag()), (entry, word.tag()));
+        assert!(draft.is_draft() && !word.is_draft());
+        assert!(draft.published() == word && draft.frozen() == frozen);
     }
 
     #[test]
     fn vacant_words_hold_nothing() {
-        assert!(Word::<u64>::VIRGIN.is_vacant() && Word::<u64>::DEAD.is_vacant());
-        assert!(!Word::<u64>::DEAD.is_virgin());
-        assert!(Word::<u64>::VIRGIN.frozen().is_vacant());
-        let slot: Slot<u64> = Slot::default();
+        assert!(Word::<AtomicU64>::VIRGIN.is_vacant() && Word::<AtomicU64>::DEAD.is_vacant());
+        assert!(!Word::<AtomicU64>::DEAD.is_virgin());
+        assert!(Word::<AtomicU64>::VIRGIN.frozen().is_vacant());
+        let slot: Slot<AtomicU64> = Slot::default();
         assert!(slot.freeze().is_frozen());
         slot.store(Word::DEAD);
         assert!(!slot.freeze().is_frozen());
