@@ -260,6 +260,28 @@ fn late_mover_changes_nothing() {
 }
 
 #[test]
+fn late_mover_changes_nothing_in_a_line() {
+    check("move/move of a line, remove, insert", Some(2), || {
+        let bare = Bare::new();
+        for key in 1..=3 {
+            bare.put_at(0b01, key, 10 * key);
+        }
+        bare.table.start_resize(1);
+        both(
+            &bare,
+            |bare| bare.table.move_all(bare),
+            |bare| {
+                bare.table.move_all(bare);
+                bare.remove_at(0b01, 3);
+                bare.put_at(0b01, 4, 40);
+            },
+        );
+        assert_eq!((bare.copies(3), bare.copies(4)), (0, 1));
+        assert_eq!((bare.get_at(0b01, 1), bare.get_at(0b01, 4)), (Some(10), Some(40)));
+    });
+}
+
+#[test]
 fn late_mover_opens_nothing_again() {
     check("move/move, insert", Some(4), || {
         let bare = Bare::new();
