@@ -27,7 +27,7 @@ awk '
     }
     END {
         print "# Models\n"
-        print "Printed by `loom_tests/table.sh`. What they have in common is told in [verification.md](verification.md).\n"
+        print "Printed by `loom_tests/table.sh`. What they have in common is told in [verification.md](verification.md). Those with two rows are run for both ways in which a read looks at a bin: under its header, and at all words at once.\n"
         printf "%d models, %d of them without a bound; %d executions in %d s.\n\n", models, count["none"], total, sum
         print "| model | preemptions | executions | s | mutants that turn it red |\n|---|---|---|---|---|"
         printf "%s", rows
