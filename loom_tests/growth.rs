@@ -241,19 +241,24 @@ fn two_movers_move_a_unit_once() {
     });
 }
 
+/// Two move all; one goes on to remove a key of hash 0b01, and to insert one, with ten times its value.
+fn move_late(bare: &loom::sync::Arc<Bare>, removed: u8, (hash, inserted): (u64, u8)) {
+    both(
+        bare,
+        |bare| bare.table.move_all(bare),
+        |bare| {
+            bare.table.move_all(bare);
+            bare.remove_at(0b01, removed);
+            bare.put_at(hash, inserted, 10 * inserted);
+        },
+    );
+}
+
 #[test]
 fn late_mover_changes_nothing() {
     check("move/move, remove, insert", Some(3), || {
         let bare = growing();
-        both(
-            &bare,
-            |bare| bare.table.move_all(bare),
-            |bare| {
-                bare.table.move_all(bare);
-                bare.remove_at(0b01, 1);
-                bare.put_at(0b11, 3, 30);
-            },
-        );
+        move_late(&bare, 1, (0b11, 3));
         assert_eq!((bare.copies(1), bare.copies(2), bare.copies(3)), (0, 1, 1));
         assert_eq!((bare.get_at(0b10, 2), bare.get_at(0b11, 3)), (Some(20), Some(30)));
     });
@@ -267,15 +272,7 @@ fn late_mover_changes_nothing_in_a_line() {
             bare.put_at(0b01, key, 10 * key);
         }
         bare.table.start_resize(1);
-        both(
-            &bare,
-            |bare| bare.table.move_all(bare),
-            |bare| {
-                bare.table.move_all(bare);
-                bare.remove_at(0b01, 3);
-                bare.put_at(0b01, 4, 40);
-            },
-        );
+        move_late(&bare, 3, (0b01, 4));
         assert_eq!((bare.copies(3), bare.copies(4)), (0, 1));
         assert_eq!((bare.get_at(0b01, 1), bare.get_at(0b01, 4)), (Some(10), Some(40)));
     });
