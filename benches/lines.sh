@@ -45,7 +45,7 @@ while read -r question; do
                     if (dirty[line]) got += is_counted
                     valid[line] = 3; dirty[line] = 0
                 }
-                if (!(line in valid)) valid[line] = mine
+                if (!valid[line]) valid[line] = mine
                 if (read[line] != operation) { read[line] = operation; reads += is_counted }
             } else {
                 if (valid[line] == theirs || valid[line] == 3) got += is_counted

@@ -305,6 +305,7 @@ mod tests {
             assert_eq!(main_with_tag(&bin, tag, Wide::detect()), with_tag(&bin.slots, tag));
         }
     }
+
     /// What the wide way finds is what one word after the other would; elsewhere nothing is.
     fn assert_first(bin: &Bin<AtomicU64>, tag: Tag) {
         let expected = first_one_by_one(&bin.slots, tag).filter(|_| Wide::detect().is_so());
@@ -316,13 +317,13 @@ mod tests {
     fn first_entry_is_that_of_the_first_word_without_a_flag() {
         let mut entries = [const { AtomicU64::new(0) }; 6];
         let entries = entries.each_mut().map(|entry| entry as *mut AtomicU64);
-        let flagged = [|word: Word<AtomicU64>| word, Word::frozen, Word::draft, |_| Word::DEAD, |_| Word::VIRGIN];
-        // Each slot in each state, with either of two tags.
-        for state in 0..10usize.pow(6) / 7 {
+        let states = [|word: Word<AtomicU64>| word, Word::frozen, Word::draft, |_| Word::DEAD, |_| Word::VIRGIN];
+        // A digit a slot: in one of five states, with one of two tags. Every seventh number will do.
+        for digits in (0..10usize.pow(6)).step_by(7) {
             let bin: Bin<AtomicU64> = Bin::default();
-            let mut rest = state * 7;
+            let mut rest = digits;
             for (slot, entry) in bin.slots.iter().zip(entries) {
-                slot.store(flagged[rest % 5](Word::new(entry, if rest % 10 < 5 { 0 } else { 0x7FFF })));
+                slot.store(states[rest % 5](Word::new(entry, if rest % 10 < 5 { 0 } else { 0x7FFF })));
                 rest /= 10;
             }
             [0, 1, 0x7FFF].into_iter().for_each(|tag| assert_first(&bin, tag));
