@@ -17,6 +17,7 @@ mod listen;
 mod load;
 mod reaper;
 mod resize;
+mod shrink;
 mod slide;
 mod tail;
 mod upkeep;
