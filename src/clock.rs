@@ -11,12 +11,14 @@
 #[cfg(not(ttl_loom))]
 mod base;
 mod manual;
+mod origin;
 mod stamp;
 mod ticked;
 
 use std::time::{Duration, Instant};
 
 pub use manual::ManualClock;
+use origin::Origin;
 pub(crate) use stamp::Stamp;
 pub use ticked::TickedClock;
 
@@ -51,7 +53,7 @@ const COARSE_LAG: u64 = 1_000_000_000;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Clock {
-    origin: Instant,
+    origin: Origin,
     kind: Kind,
 }
 
@@ -101,16 +103,17 @@ impl Clock {
 
     /// A hybrid clock whose origin was read between two raw readings.
     fn hybrid_from(before: Option<u64>, origin: Instant, after: Option<u64>) -> Self {
-        match (before, after) {
-            // Coarse time minus a reading from after the origin is never ahead of exact time minus the origin, and
+        let origin = Origin::between(before, origin, after);
+        let kind = match (origin.raw().or(before), origin.raw().or(after)) {
+            // Coarse time minus a reading that is not from before the origin is never ahead of exact time minus the origin, and
             // lags by what passed between the readings, however long this thread was stopped there.
             (Some(before), Some(after)) => {
                 let lag = COARSE_LAG.saturating_add(after.saturating_sub(before));
-                let to_ceiling = Stamp::open(lag.min(LATEST)).word().wrapping_sub(after);
-                Clock { origin, kind: Kind::Hybrid { lag, to_ceiling } }
+                Kind::Hybrid { lag, to_ceiling: Stamp::open(lag.min(LATEST)).word().wrapping_sub(after) }
             }
-            _ => Clock { origin, kind: Kind::Exact },
-        }
+            _ => Kind::Exact,
+        };
+        Clock { origin, kind }
     }
 
     /// [`Instant::now`] on every read.
@@ -120,7 +123,7 @@ impl Clock {
     /// assert!(clock.now() <= std::time::Instant::now());
     /// ```
     pub fn exact() -> Self {
-        Clock { origin: Instant::now(), kind: Kind::Exact }
+        Clock { origin: Origin::now(), kind: Kind::Exact }
     }
 
     /// A clock that also counts the time while the system is suspended (`CLOCK_BOOTTIME` on Linux and Android;
@@ -133,7 +136,7 @@ impl Clock {
     /// assert!(clock.now() <= clock.now());
     /// ```
     pub fn boot_time() -> Self {
-        let origin = Instant::now();
+        let origin = Origin::now();
         match system::boot_time() {
             Some(raw_origin) => Clock { origin, kind: Kind::BootTime { raw_origin } },
             None => Clock { origin, kind: Kind::Exact },
@@ -153,14 +156,14 @@ impl Clock {
     /// assert_eq!(clock.now() - start, Duration::from_nanos(1));
     /// ```
     pub fn now(&self) -> Instant {
-        instant_after(self.origin, self.nanos()).unwrap_or(self.origin)
+        self.origin.after(self.nanos()).unwrap_or_else(|| self.origin.instant())
     }
 
     /// The exact time in nanoseconds since the origin, at most [`LATEST`].
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         match &self.kind {
-            Kind::Hybrid { .. } | Kind::Exact => nanos_since(self.origin).min(LATEST),
+            Kind::Hybrid { .. } | Kind::Exact => self.origin.nanos_since().min(LATEST),
             Kind::BootTime { raw_origin } => {
                 system::boot_time().unwrap_or(*raw_origin).saturating_sub(*raw_origin).min(LATEST)
             }
@@ -217,17 +220,14 @@ impl Clock {
 
     /// The deadline of an instant; instants before the origin are [`EXPIRED`], those past the scale [`NEVER`].
     pub(crate) fn deadline_at(&self, instant: Instant) -> u64 {
-        match instant.checked_duration_since(self.origin) {
-            Some(since) => on_scale(saturating_nanos(since)),
-            None => EXPIRED,
-        }
+        self.origin.nanos_to(instant).map_or(EXPIRED, on_scale)
     }
 
     /// The public form of a deadline.
     pub(crate) fn deadline(&self, nanos: u64) -> Deadline {
         match nanos {
             NEVER => Deadline::Never,
-            _ => instant_after(self.origin, nanos).map_or(Deadline::Never, Deadline::At),
+            _ => self.origin.after(nanos).map_or(Deadline::Never, Deadline::At),
         }
     }
 }
@@ -346,16 +346,6 @@ fn on_scale(nanos: u64) -> u64 {
 /// The nanoseconds of a duration, or `u64::MAX` (584 years) where it is longer.
 pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The nanoseconds since an instant. In a model no time passes, as each execution must be able to be had again.
-#[inline]
-fn nanos_since(origin: Instant) -> u64 {
-    if cfg!(ttl_loom) { 1 } else { saturating_nanos(origin.elapsed()) }
-}
-
-fn instant_after(origin: Instant, nanos: u64) -> Option<Instant> {
-    origin.checked_add(Duration::from_nanos(nanos))
 }
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, ttl_loom))))]

@@ -12,7 +12,7 @@ pub fn surroundings() -> String {
     packages.push("foldhash");
     packages.dedup();
     packages.retain(|&package| package != "std");
-    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
+    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
     let lock = std::fs::read_to_string(lock).unwrap_or_default();
     let versions = packages.into_iter().map(|package| {
         let version = version(&lock, package).unwrap_or("of unknown version");

@@ -15,8 +15,9 @@ mod targets;
 mod timeline;
 mod workloads;
 
+use std::env;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -133,6 +134,11 @@ impl Args {
 }
 
 fn main() -> ExitCode {
+    // Cargo starts a benchmark in its package's folder; files are named as seen from the one above.
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if env::current_dir().is_ok_and(|current| current == package) {
+        package.parent().map(env::set_current_dir);
+    }
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -106,7 +106,7 @@ impl Default for ManualClock {
 
 impl From<&ManualClock> for Clock {
     fn from(manual: &ManualClock) -> Self {
-        Clock { origin: manual.origin, kind: Kind::Manual(manual.hands.clone()) }
+        Clock { origin: manual.origin.into(), kind: Kind::Manual(manual.hands.clone()) }
     }
 }
 

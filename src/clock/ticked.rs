@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Clock, Kind, LATEST};
+use super::{Clock, Kind, LATEST, Origin};
 use crate::reaper::{Candidate, Driven, Wait};
 use crate::sync::{Arc, AtomicU64, Ordering, erase, fence};
 
@@ -51,7 +51,7 @@ pub struct TickedClock {
 
 #[derive(Debug)]
 pub(super) struct Hands {
-    origin: Instant,
+    origin: Origin,
     word: AtomicU64,
     /// A model's exact clock; it goes by being read.
     #[cfg(ttl_loom)]
@@ -67,7 +67,7 @@ impl TickedClock {
     /// ```
     pub fn new() -> Self {
         let hands = Hands {
-            origin: Instant::now(),
+            origin: Origin::now(),
             word: AtomicU64::new(UNDRIVEN),
             #[cfg(ttl_loom)]
             exact: AtomicU64::new(1),
@@ -165,7 +165,7 @@ impl Hands {
 
     #[cfg(not(ttl_loom))]
     fn exact(&self) -> u64 {
-        super::nanos_since(self.origin).min(LATEST)
+        self.origin.nanos_since().min(LATEST)
     }
 }
 

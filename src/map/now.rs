@@ -46,8 +46,13 @@ impl<'m> Now<'m> {
         match self.reading.get().judge(deadline) {
             Verdict::Live => true,
             Verdict::Lapsed => false,
-            Verdict::Near => self.exactly().judge(deadline) == Verdict::Live,
+            Verdict::Near => self.is_live_exactly(deadline),
         }
+    }
+
+    #[cold]
+    fn is_live_exactly(&self, deadline: u64) -> bool {
+        self.exactly().judge(deadline) == Verdict::Live
     }
 
     /// The time that has surely come.
@@ -63,7 +68,7 @@ impl<'m> Now<'m> {
     }
 
     /// Reads the exact time, by which the pin judges from now on.
-    #[cold]
+    #[inline]
     pub(super) fn exactly(&self) -> Reading {
         self.reading.set(self.clock.read_exact());
         self.reading.get()

@@ -43,7 +43,7 @@ fn run(args: &[&str]) -> Output {
 
 /// A file of the environment that the project is developed in; nothing where that is absent.
 fn shared(path: &str) -> Option<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
     if path.exists() {
         return Some(path.display().to_string());
     }
@@ -389,7 +389,7 @@ fn every_published_cluster_can_be_generated_and_replayed() {
 fn carried_trace_is_what_the_generator_makes() {
     let Some(stats) = shared("workloads/twitter-2020mar.csv") else { return };
     let args = ["--generate", "cluster23", "--stats", &stats, "--requests", "24000", "--rate", "40", "--seed", "1"];
-    let carried = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/replay/sample.twemcache.csv");
+    let carried = Path::new(env!("CARGO_MANIFEST_DIR")).join("replay/sample.twemcache.csv");
     assert!(run(&args).stdout == fs::read(carried).expect("the project carries it"));
 }
 
