@@ -75,7 +75,7 @@ use std::fs;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use common::{Collide, HighBits, Identity, scaled, tiny_map};
+use common::{Chosen, Collide, HighBits, Identity, scaled, tiny_map};
 use ttlwheel::{Inserted, TtlMap};
 
 /// The rows of the table above: number and test.
@@ -150,10 +150,10 @@ fn churn_at_full_load_terminates() {
             assert_eq!((map.len() as u64, map.stored_len() as u64), (live, live));
         }
     }
-    churn(RandomState::new());
-    churn(Identity);
-    churn(Collide::<1>);
-    churn(Collide::<4>);
+    churn(Chosen::std());
+    churn(Chosen::from(Identity));
+    churn(Chosen::from(Collide::<1>));
+    churn(Chosen::from(Collide::<4>));
 }
 
 #[test]
@@ -171,9 +171,9 @@ fn thousands_of_colliding_keys_are_told_apart() {
         map.clear();
         assert_eq!(map.stored_len(), 0);
     }
-    collide(Collide::<1>, 3_000);
-    collide(Collide::<4>, 3_000);
-    collide(HighBits, 3_000);
+    collide(Chosen::from(Collide::<1>), 3_000);
+    collide(Chosen::from(Collide::<4>), 3_000);
+    collide(Chosen::from(HighBits), 3_000);
 }
 
 /// A key that counts how often it is compared, in place of a stopwatch.
@@ -216,9 +216,9 @@ fn insertion_in_the_order_of_another_map_is_not_quadratic() {
         assert!((0..many).all(|key| to.get_cloned(&Compared(key)) == Some(key)));
         assert!(COMPARISONS.get() < 4 * many, "{} comparisons with as many hits", COMPARISONS.get());
     }
-    copy(RandomState::new());
-    copy(Identity);
-    copy(HighBits);
+    copy(Chosen::std());
+    copy(Chosen::from(Identity));
+    copy(Chosen::from(HighBits));
 }
 
 #[test]

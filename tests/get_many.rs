@@ -5,7 +5,7 @@ mod common;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use common::{Collide, HighBits, Identity, Rng, manual_map, race, scaled, tiny_map};
+use common::{Chosen, Collide, HighBits, Identity, Rng, manual_map, race, scaled, tiny_map};
 use ttlwheel::{Condition, Inserted, Retimed, TtlMap};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,11 +36,11 @@ fn answers_what_gets_would<S: BuildHasher + Clone>(hasher: S, keys: u64) {
 
 #[test]
 fn batch_answers_what_gets_would() {
-    answers_what_gets_would(RandomState::new(), 200);
-    answers_what_gets_would(RandomState::new(), 5_000);
-    answers_what_gets_would(Identity, 1_000);
-    answers_what_gets_would(HighBits, 300);
-    answers_what_gets_would(Collide::<3>, 60);
+    answers_what_gets_would(Chosen::std(), 200);
+    answers_what_gets_would(Chosen::std(), 5_000);
+    answers_what_gets_would(Chosen::from(Identity), 1_000);
+    answers_what_gets_would(Chosen::from(HighBits), 300);
+    answers_what_gets_would(Chosen::from(Collide::<3>), 60);
 }
 
 /// All of a batch is judged by one reading, also what lapses while the batch is answered.

@@ -7,12 +7,10 @@
 
 mod common;
 
-use std::hash::{BuildHasher, RandomState};
-
 use common::history::assert_linearizable;
 use common::record::{Logs, Stopping, Subject, Trial, map_on, phases, running};
-use common::{Collide, HighBits, Identity, scaled};
-use ttlwheel::ManualClock;
+use common::{Chosen, Collide, HighBits, Identity, scaled};
+use ttlwheel::TtlMap;
 
 /// Counts the operations of a batch, and the pairs of them that overlap: without these nothing is shown.
 fn volume(batch: &Logs) -> (u64, u64) {
@@ -27,12 +25,15 @@ fn volume(batch: &Logs) -> (u64, u64) {
 }
 
 /// Histories of phases until `operations` are checked; returns how many overlapped.
-fn check_phases<B: Subject>(make: impl Fn(&ManualClock) -> B, operations: u64) -> u64 {
+fn check_phases<K>(hasher: fn() -> Chosen, operations: u64) -> u64
+where
+    TtlMap<K, u64, Chosen>: Subject,
+{
     // The cores are for the threads of one history.
     let _serial = common::serial();
     let (mut checked, mut overlapped) = (0, 0);
     for seed in 0.. {
-        let trials = Trial::batch(&make);
+        let trials = Trial::batch(&|clock| map_on::<K, _>(clock, hasher()));
         let batch = phases(&trials, seed, [2, 2, 3, 4][seed as usize % 4], 60);
         batch.iter().for_each(|logs| assert_linearizable(logs, &[], &format!("seed {seed}")));
         let (all, overlaps) = volume(&batch);
@@ -47,37 +48,40 @@ fn check_phases<B: Subject>(make: impl Fn(&ManualClock) -> B, operations: u64) -
 
 #[test]
 fn phases_are_linearizable() {
-    check_phases(|clock| map_on::<u64, _>(clock, RandomState::new()), scaled(200_000, 6_000_000));
+    check_phases::<u64>(Chosen::std, scaled(200_000, 6_000_000));
 }
 
 /// Whatever the machine's cores are busy with, these do overlap.
-fn check_stopped<S: BuildHasher + Sync + Send + Clone>(hasher: S, operations: u64) {
-    let overlapped = check_phases(|clock| map_on::<Stopping, _>(clock, hasher.clone()), operations);
+fn check_stopped(hasher: fn() -> Chosen, operations: u64) {
+    let overlapped = check_phases::<Stopping>(hasher, operations);
     assert!(overlapped > operations / 1_000, "the threads hardly ran at once");
 }
 
 #[test]
 fn phases_with_threads_stopped_inside_are_linearizable() {
-    check_stopped(RandomState::new(), scaled(100_000, 2_000_000));
-    check_stopped(Identity, scaled(20_000, 300_000));
-    check_stopped(HighBits, scaled(20_000, 300_000));
-    check_stopped(Collide::<4>, scaled(20_000, 300_000));
-    check_stopped(Collide::<1>, scaled(20_000, 300_000));
+    check_stopped(Chosen::std, scaled(100_000, 2_000_000));
+    check_stopped(|| Identity.into(), scaled(20_000, 300_000));
+    check_stopped(|| HighBits.into(), scaled(20_000, 300_000));
+    check_stopped(|| Collide::<4>.into(), scaled(20_000, 300_000));
+    check_stopped(|| Collide::<1>.into(), scaled(20_000, 300_000));
 }
 
 #[test]
 fn phases_with_poor_hashers_are_linearizable() {
-    check_phases(|clock| map_on::<u64, _>(clock, Identity), scaled(20_000, 600_000));
-    check_phases(|clock| map_on::<u64, _>(clock, HighBits), scaled(20_000, 600_000));
-    check_phases(|clock| map_on::<u64, _>(clock, Collide::<4>), scaled(20_000, 400_000));
-    check_phases(|clock| map_on::<u64, _>(clock, Collide::<1>), scaled(20_000, 400_000));
+    check_phases::<u64>(|| Identity.into(), scaled(20_000, 600_000));
+    check_phases::<u64>(|| HighBits.into(), scaled(20_000, 600_000));
+    check_phases::<u64>(|| Collide::<4>.into(), scaled(20_000, 400_000));
+    check_phases::<u64>(|| Collide::<1>.into(), scaled(20_000, 400_000));
 }
 
-fn check_running<B: Subject>(make: impl Fn(&ManualClock) -> B, operations: u64) {
+fn check_running<K>(hasher: fn() -> Chosen, operations: u64)
+where
+    TtlMap<K, u64, Chosen>: Subject,
+{
     let _serial = common::serial();
     let (mut checked, mut ticked) = (0, 0);
     for seed in 0.. {
-        let trials = Trial::batch(&make);
+        let trials = Trial::batch(&|clock| map_on::<K, _>(clock, hasher()));
         for mut logs in running(&trials, seed, 2 + seed as usize % 2, 150) {
             let ticks = logs.pop().unwrap().0;
             assert_linearizable(&logs, &ticks, &format!("seed {seed}"));
@@ -94,6 +98,6 @@ fn check_running<B: Subject>(make: impl Fn(&ManualClock) -> B, operations: u64) 
 
 #[test]
 fn histories_with_a_running_clock_are_linearizable() {
-    check_running(|clock| map_on::<u64, _>(clock, RandomState::new()), scaled(20_000, 400_000));
-    check_running(|clock| map_on::<Stopping, _>(clock, RandomState::new()), scaled(20_000, 300_000));
+    check_running::<u64>(Chosen::std, scaled(20_000, 400_000));
+    check_running::<Stopping>(Chosen::std, scaled(20_000, 300_000));
 }

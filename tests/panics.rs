@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::fuse::{Fuse, Injected, Site, When};
-use common::{Collide, Counted, HighBits, Identity, Rng, Tally, manual_map, scaled, tally, tiny_map};
+use common::{Chosen, Collide, Counted, HighBits, Identity, Rng, Tally, manual_map, scaled, tally, tiny_map};
 use ttlwheel::{ManualClock, TtlMap};
 
 type Map<S = RandomState> = TtlMap<Counted<u64>, Counted<u64>, S>;
@@ -171,21 +171,21 @@ fn survive_each<S: BuildHasher + Clone>(hasher: S, site: Site, tally: &'static T
 
 #[test]
 fn hash_panics_at_each_call() {
-    survive_each(Identity, Site::Hash, tally!());
-    survive_each(HighBits, Site::Hash, tally!());
+    survive_each(Chosen::from(Identity), Site::Hash, tally!());
+    survive_each(Chosen::from(HighBits), Site::Hash, tally!());
 }
 
 #[test]
 fn eq_panics_at_each_call() {
-    survive_each(Identity, Site::Eq, tally!());
-    survive_each(Collide::<4>, Site::Eq, tally!());
+    survive_each(Chosen::from(Identity), Site::Eq, tally!());
+    survive_each(Chosen::from(Collide::<4>), Site::Eq, tally!());
 }
 
 #[test]
 fn clone_panics_at_each_call() {
     let tally = tally!();
     for n in 1.. {
-        if survive(Identity, Site::Clone, When::At(n), tally) < n {
+        if survive(Chosen::from(Identity), Site::Clone, When::At(n), tally) < n {
             assert!(n > 5);
             break;
         }
@@ -194,8 +194,8 @@ fn clone_panics_at_each_call() {
 
 #[test]
 fn drop_panics_at_each_call() {
-    survive_each(Identity, Site::Drop, tally!());
-    survive_each(Collide::<4>, Site::Drop, tally!());
+    survive_each(Chosen::from(Identity), Site::Drop, tally!());
+    survive_each(Chosen::from(Collide::<4>), Site::Drop, tally!());
 }
 
 #[test]
@@ -203,8 +203,8 @@ fn panics_come_again_and_again() {
     let tally = tally!();
     for site in [Site::Hash, Site::Eq, Site::Clone, Site::Drop] {
         for every in [2, 3, 5, 17] {
-            survive(Identity, site, When::Every(every), tally);
-            survive(Collide::<4>, site, When::Every(every), tally);
+            survive(Chosen::from(Identity), site, When::Every(every), tally);
+            survive(Chosen::from(Collide::<4>), site, When::Every(every), tally);
         }
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use common::{Collide, Counted, Identity, Rng, Tally, manual_map, purge_all, race, scaled, serial};
+use common::{Chosen, Collide, Counted, Identity, Rng, Tally, manual_map, purge_all, race, scaled, serial};
 use ttlwheel::{ManualClock, TtlMap};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -63,15 +63,15 @@ fn nothing_stays<S: BuildHasher + Clone + Sync>(hasher: S, keys: u64, tally: &'s
 fn nothing_that_lapsed_stays() {
     let _serial = serial();
     static TALLY: Tally = Tally::new();
-    nothing_stays(RandomState::new(), 3_000, &TALLY);
+    nothing_stays(Chosen::std(), 3_000, &TALLY);
 }
 
 #[test]
 fn nothing_that_lapsed_stays_with_poor_hashers() {
     let _serial = serial();
     static TALLY: Tally = Tally::new();
-    nothing_stays(Identity, 2_000, &TALLY);
-    nothing_stays(Collide::<20>, 100, &TALLY);
+    nothing_stays(Chosen::from(Identity), 2_000, &TALLY);
+    nothing_stays(Chosen::from(Collide::<20>), 100, &TALLY);
 }
 
 /// The same by writes alone, at the wheel's pace.

@@ -13,7 +13,7 @@ pub mod tasks;
 pub mod verbs;
 pub mod watching;
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -93,6 +93,65 @@ impl BuildHasher for HighBits {
 
     fn build_hasher(&self) -> WordHasher {
         WordHasher { word: 0, finish: |word| word << 48 }
+    }
+}
+
+/// One of these, or the standard one, chosen at run time: what goes through them all is compiled once.
+#[derive(Clone, Debug)]
+pub enum Chosen {
+    Std(RandomState),
+    Word(fn(u64) -> u64),
+}
+
+/// See [`Chosen`].
+pub enum ChosenHasher {
+    Std(DefaultHasher),
+    Word(WordHasher),
+}
+
+impl Chosen {
+    pub fn std() -> Self {
+        Chosen::Std(RandomState::new())
+    }
+}
+
+impl<S: BuildHasher<Hasher = WordHasher>> From<S> for Chosen {
+    fn from(state: S) -> Self {
+        Chosen::Word(state.build_hasher().finish)
+    }
+}
+
+impl BuildHasher for Chosen {
+    type Hasher = ChosenHasher;
+
+    fn build_hasher(&self) -> ChosenHasher {
+        match self {
+            Chosen::Std(state) => ChosenHasher::Std(state.build_hasher()),
+            Chosen::Word(finish) => ChosenHasher::Word(WordHasher { word: 0, finish: *finish }),
+        }
+    }
+}
+
+impl Hasher for ChosenHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        match self {
+            ChosenHasher::Std(hasher) => hasher.write(bytes),
+            ChosenHasher::Word(hasher) => hasher.write(bytes),
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        match self {
+            ChosenHasher::Std(hasher) => hasher.write_u64(word),
+            ChosenHasher::Word(hasher) => hasher.write_u64(word),
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        match self {
+            ChosenHasher::Std(hasher) => hasher.finish(),
+            ChosenHasher::Word(hasher) => hasher.finish(),
+        }
     }
 }
 
@@ -185,36 +244,36 @@ where
     panic!("purge_expired always says that there is more");
 }
 
-/// Makes a module of tests for each generic function of one hasher that is named.
+/// Makes a module of tests for each function of one hasher that is named.
 macro_rules! each_hasher {
     ($($name:ident),+ $(,)?) => {
         $(mod $name {
             use super::$name as run;
-            use $crate::common::{Collide, HighBits, Identity};
+            use $crate::common::{Chosen, Collide, HighBits, Identity};
 
             #[test]
             fn std_hasher() {
-                run(std::hash::RandomState::new());
+                run(Chosen::std());
             }
 
             #[test]
             fn identity_hasher() {
-                run(Identity);
+                run(Chosen::from(Identity));
             }
 
             #[test]
             fn high_bits_hasher() {
-                run(HighBits);
+                run(Chosen::from(HighBits));
             }
 
             #[test]
             fn one_hash() {
-                run(Collide::<1>);
+                run(Chosen::from(Collide::<1>));
             }
 
             #[test]
             fn four_hashes() {
-                run(Collide::<4>);
+                run(Chosen::from(Collide::<4>));
             }
         })+
     };

@@ -9,22 +9,21 @@ mod plain;
 mod play;
 mod steps;
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use checks::{check_all, check_deadlines};
-use common::{Collide, Identity, each_hasher, purge_all, scaled};
+use common::{Chosen, Collide, Identity, each_hasher, purge_all, scaled};
 use plain::{IDLE, Model, Settings, TTL, Time};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use steps::{Step, Via, steps};
 use ttlwheel::{ManualClock, Pinned, Ref};
 
-fn run<S: BuildHasher + Clone>(settings: Settings, hasher: S, steps: &[(Via, Step)]) {
+fn run(settings: Settings, hasher: Chosen, steps: &[(Via, Step)]) {
     let clock = ManualClock::new();
     let map = settings.map(hasher, &clock);
     let mut model = Model::new(settings, &clock);
-    let mut pins: Vec<(Pinned<'_, u64, u64, S>, Time)> = Vec::new();
+    let mut pins: Vec<(Pinned<'_, u64, u64, Chosen>, Time)> = Vec::new();
     let mut held: Vec<(Ref<'_, u64, u64>, u64, u64)> = Vec::new();
     for &(via, step) in steps {
         match step {
@@ -114,7 +113,7 @@ fn thousands() -> Size {
     Size { keys: 4_000, most: 8_000, length: 60, cases: scaled(10, 100) }
 }
 
-fn compare<S: BuildHasher + Clone>(settings: impl Strategy<Value = Settings>, hasher: S, size: Size) {
+fn compare(settings: impl Strategy<Value = Settings> + 'static, hasher: Chosen, size: Size) {
     let persistence = FileFailurePersistence::WithSource("regressions");
     let mut runner = TestRunner::new(Config {
         cases: size.cases as u32,
@@ -124,18 +123,18 @@ fn compare<S: BuildHasher + Clone>(settings: impl Strategy<Value = Settings>, ha
     });
     let sequences = prop::collection::vec(steps(size.keys, size.most), 1..size.length);
     runner
-        .run(&(settings, sequences), |(settings, steps)| {
+        .run(&(settings.boxed(), sequences), |(settings, steps)| {
             run(settings, hasher.clone(), &steps);
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-fn few_keys_behave_like_the_model<S: BuildHasher + Clone>(hasher: S) {
+fn few_keys_behave_like_the_model(hasher: Chosen) {
     compare(Just(Settings::fixed()), hasher, few());
 }
 
-fn hundreds_of_keys_behave_like_the_model<S: BuildHasher + Clone>(hasher: S) {
+fn hundreds_of_keys_behave_like_the_model(hasher: Chosen) {
     compare(Just(Settings::fixed()), hasher, hundreds());
 }
 
@@ -143,8 +142,8 @@ each_hasher!(few_keys_behave_like_the_model, hundreds_of_keys_behave_like_the_mo
 
 #[test]
 fn thousands_of_keys_behave_like_the_model_across_growth_and_shrinking() {
-    compare(Just(Settings::fixed()), RandomState::new(), thousands());
-    compare(Just(Settings::fixed()), Identity, thousands());
+    compare(Just(Settings::fixed()), Chosen::std(), thousands());
+    compare(Just(Settings::fixed()), Chosen::from(Identity), thousands());
 }
 
 /// An idle time, with a time to live that is longer, or shorter, or none.
@@ -167,26 +166,26 @@ fn jittered() -> impl Strategy<Value = Settings> {
 
 #[test]
 fn map_with_an_idle_time_behaves_like_the_model() {
-    compare(idle(), RandomState::new(), seldom(few()));
-    compare(idle(), Collide::<1>, seldom(few()));
-    compare(idle(), RandomState::new(), seldom(hundreds()));
+    compare(idle(), Chosen::std(), seldom(few()));
+    compare(idle(), Chosen::from(Collide::<1>), seldom(few()));
+    compare(idle(), Chosen::std(), seldom(hundreds()));
 }
 
 #[test]
 fn map_with_a_policy_behaves_like_the_model() {
-    compare(policy(), RandomState::new(), seldom(few()));
-    compare(policy(), Collide::<4>, seldom(few()));
-    compare(policy(), RandomState::new(), seldom(hundreds()));
+    compare(policy(), Chosen::std(), seldom(few()));
+    compare(policy(), Chosen::from(Collide::<4>), seldom(few()));
+    compare(policy(), Chosen::std(), seldom(hundreds()));
 }
 
 #[test]
 fn map_with_jitter_behaves_like_the_model() {
-    compare(jittered(), RandomState::new(), seldom(few()));
-    compare(jittered(), RandomState::new(), seldom(hundreds()));
+    compare(jittered(), Chosen::std(), seldom(few()));
+    compare(jittered(), Chosen::std(), seldom(hundreds()));
 }
 
 #[test]
 fn maps_whose_reads_move_deadlines_behave_like_the_model_across_growth_and_shrinking() {
-    compare(idle(), RandomState::new(), seldom(thousands()));
-    compare(policy(), Identity, seldom(thousands()));
+    compare(idle(), Chosen::std(), seldom(thousands()));
+    compare(policy(), Chosen::from(Identity), seldom(thousands()));
 }
