@@ -275,6 +275,25 @@ fn overflow_line_is_there_once_its_number_is() {
 }
 
 #[test]
+fn key_in_a_line_is_never_missed_while_the_bins_own_slots_change() {
+    check("get from a line/remove, insert", None, || {
+        let bare = Bare::new();
+        // Their tags differ.
+        (1..=3).for_each(|key| _ = bare.put_at(key.into(), key, 10 * key));
+        let (found, _) = both(
+            &bare,
+            |bare| bare.get_further_at(3, 3),
+            |bare| {
+                bare.remove_at(1, 1);
+                bare.put_at(4, 4, 40);
+                None
+            },
+        );
+        assert_eq!(found, Some(30));
+    });
+}
+
+#[test]
 fn lines_of_one_chunk_are_there_for_both_bins() {
     check("overflow line/overflow line of another bin", None, || {
         let bare = Bare::of_capacity(16);

@@ -117,6 +117,7 @@ fn key_inserted_while_its_bin_and_a_line_move_is_there() {
             },
         );
         assert_eq!((bare.get_at(0b01, 3), bare.get_at(0b11, 4)), (Some(30), Some(40)));
+        assert_eq!((bare.get_further_at(0b01, 3), bare.get_further_at(0b11, 4)), (Some(30), Some(40)));
     });
 }
 

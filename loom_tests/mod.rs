@@ -247,6 +247,17 @@ impl Bare {
         Some(found.value.read())
     }
 
+    /// The same from where a glance was unclear, of which nothing is kept.
+    pub(crate) fn get_further_at(&self, hash: u64, key: u8) -> Option<u8> {
+        let guard = pin();
+        let found = match self.table.glance_further(hash, |item| item.key == key, &guard) {
+            Glance::Found(item) => item,
+            Glance::Absent => return None,
+            Glance::Unclear => self.table.find(hash, |item| item.key == key, &guard)?.entry(),
+        };
+        Some(found.value.read())
+    }
+
     /// As one of a batch does.
     pub(crate) fn get_in_batch_at(&self, hash: u64, key: u8) -> Option<u8> {
         let guard = pin();

@@ -171,6 +171,16 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        let mut stamp = Stamp::UNKNOWN;
+        let is_live = |entry: &Entry<K, V>| {
+            stamp = entry.stamp();
+            key.equivalent(&entry.key) && now.is_surely_live(stamp)
+        };
+        match self.table.glance_further(hash, is_live, guard) {
+            Glance::Found(found) => return Ok((found, stamp)),
+            Glance::Absent => return Err(Miss::ABSENT),
+            Glance::Unclear => {}
+        }
         let found = self.table.find(hash, |entry| key.equivalent(&entry.key), guard).ok_or(Miss::ABSENT)?;
         self.find_near(hash, found.entry(), |entry| key.equivalent(&entry.key), now, guard)
     }

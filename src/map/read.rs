@@ -21,7 +21,7 @@ where
     S: BuildHasher,
 {
     /// A read: what [`find_live`](TtlMap::find_live) finds, counted, and with its deadline moved where there is an idle time.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read_hashed<'g, Q>(
         &self,
         key: &Q,
@@ -32,7 +32,35 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.counters.read(self.read_uncounted(key, hash, now, guard))
+        if self.form == Form::Plain {
+            let is_live = |entry: &Entry<K, V>| key.equivalent(&entry.key) && now.is_surely_live(entry.stamp());
+            match self.table.glance(hash, is_live, guard) {
+                Glance::Found(found) => {
+                    self.counters.hit();
+                    return Some(found);
+                }
+                Glance::Absent => {
+                    self.counters.missed(Miss::ABSENT);
+                    return None;
+                }
+                Glance::Unclear => {}
+            }
+        }
+        self.read_apart(key, hash, now, guard)
+    }
+
+    /// What a glance was not enough for, or where reads move deadlines. Nothing is left to do after it, so that for its sake
+    /// nothing is kept while others are read.
+    #[cold]
+    #[inline(never)]
+    fn read_apart<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.counters.read(match self.form {
+            Form::Plain => self.find_slowly(key, hash, now, guard).map(|(found, _)| found),
+            Form::Bounded => self.read_uncounted(key, hash, now, guard),
+        })
     }
 
     /// The same under a pin that is made for this read alone; `then` is called with what is found.
@@ -77,11 +105,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let now = Now::at(&self.clock, reading);
-        let found = match self.form {
-            Form::Plain => self.counters.read(self.find_slowly(key, hash, &now, &guard))?.0,
-            Form::Bounded => self.read_hashed(key, hash, &now, &guard)?,
-        };
-        let found = NonNull::from(found);
+        let found = NonNull::from(self.read_apart(key, hash, &now, &guard)?);
         Some(then(Ref::new(found, Hold::Own(guard))))
     }
 

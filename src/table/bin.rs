@@ -164,7 +164,7 @@ pub(super) enum Probe<'g, E> {
 }
 
 impl<'g, E> BinRef<'g, E> {
-    /// As [`BinRef::find`] where that ends at the first slot with the tag, or for want of one.
+    /// As [`BinRef::find`] where that ends at the first slot of the bin's own line with the tag, or for want of one.
     ///
     /// Nearly every lookup does. How many of them a processor has under way while they wait for memory goes by their
     /// instructions, so there are few, and nothing is kept for what comes after. A word without a flag says it all: the header is
@@ -178,20 +178,22 @@ impl<'g, E> BinRef<'g, E> {
         let header = self.bin.load();
         let matches = header.live_among(self.main_with_tag(tag));
         let Some(matches) = NonZero::new(matches) else {
-            return match header.has_more_or_moved() {
-                true => self.glance_more(header, tag, is),
-                false => Glance::Absent,
-            };
+            return if header.has_more_or_moved() { Glance::Unclear } else { Glance::Absent };
         };
         // SAFETY: of the bits of `main_with_tag` each is that of a slot.
         let slot = unsafe { self.bin.slots.get_unchecked(matches.trailing_zeros() as usize) };
         glance_at(slot, is)
     }
 
-    /// The same among the slots of the overflow line, for a bin whose own have not the tag.
+    /// The same among the slots of the overflow line, for a bin whose own have not the tag. What a glance that was unclear goes on
+    /// with: kept apart from it, lest all that this needs be made room for before each.
     #[inline]
-    fn glance_more(self, header: Header, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
-        let Some(line) = self.line().filter(|_| !header.is_moved()) else { return Glance::Unclear };
+    pub(super) fn glance_further(self, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
+        let header = self.bin.load();
+        if header.is_moved() || header.live_among(self.main_with_tag(tag)) != 0 {
+            return Glance::Unclear;
+        }
+        let Some(line) = self.line() else { return Glance::Unclear };
         let number = header.live_among(with_tag(&line.slots, tag) << MAIN).trailing_zeros() as usize;
         match number.checked_sub(MAIN).and_then(|more| line.slots.get(more)) {
             Some(slot) => glance_at(slot, is),

@@ -143,6 +143,13 @@ impl<E> Table<E> {
         array.bin_of(hash).glance(array.tag(hash), is)
     }
 
+    /// What a glance that was unclear may go on with.
+    #[inline]
+    pub(crate) fn glance_further<'g>(&self, hash: u64, is: impl FnOnce(&E) -> bool, guard: &'g Guard) -> Glance<'g, E> {
+        let array = self.current(guard);
+        array.bin_of(hash).glance_further(array.tag(hash), is)
+    }
+
     /// Finds the entry of this hash that `is` says yes to. Writes nothing, helps nobody.
     #[inline]
     pub(crate) fn find<'g>(
