@@ -136,7 +136,7 @@ impl Args {
 fn main() -> ExitCode {
     // Cargo starts a benchmark in its package's folder; files are named as seen from the one above.
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if env::current_dir().is_ok_and(|current| current == package) {
+    if env::current_dir().ok() == package.canonicalize().ok() {
         package.parent().map(env::set_current_dir);
     }
     match run(&Args::parse()) {

@@ -91,6 +91,21 @@ mod tests {
         assert_eq!(origin.raw.is_some(), system::monotonic().is_some());
     }
 
+    /// An instant says its reading where nobody is to rely on it.
+    #[test]
+    fn raw_reading_is_what_the_instant_shows_of_itself() {
+        if system::monotonic().is_none() {
+            return;
+        }
+        for nanos in [0, 1, 999_999_999, 7 * SECOND] {
+            let instant = Instant::now() + Duration::from_nanos(nanos);
+            let shown = format!("{instant:?}");
+            let numbers = shown.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<u64>().ok());
+            let [seconds, nanos] = numbers.collect::<Vec<_>>()[..] else { panic!("{shown} has not two numbers") };
+            assert_eq!(raw_of(instant), Some(seconds * SECOND + nanos), "{shown}");
+        }
+    }
+
     #[test]
     fn raw_readings_are_as_far_apart_as_their_instants() {
         let (Some(raw), now) = (system::monotonic().and(raw_of(Instant::now())), Instant::now()) else { return };

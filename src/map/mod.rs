@@ -153,11 +153,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let mut stamp = Stamp::UNKNOWN;
-        let is_live = |entry: &Entry<K, V>| {
-            stamp = entry.stamp();
-            key.equivalent(&entry.key) && now.is_surely_live(stamp)
-        };
-        match self.table.glance(hash, is_live, guard) {
+        match self.table.glance(hash, is_live(key, now, &mut stamp), guard) {
             Glance::Found(found) => Ok((found, stamp)),
             Glance::Absent => Err(Miss::ABSENT),
             Glance::Unclear => self.find_slowly(key, hash, now, guard),
@@ -172,11 +168,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let mut stamp = Stamp::UNKNOWN;
-        let is_live = |entry: &Entry<K, V>| {
-            stamp = entry.stamp();
-            key.equivalent(&entry.key) && now.is_surely_live(stamp)
-        };
-        match self.table.glance_further(hash, is_live, guard) {
+        match self.table.glance_further(hash, is_live(key, now, &mut stamp), guard) {
             Glance::Found(found) => return Ok((found, stamp)),
             Glance::Absent => return Err(Miss::ABSENT),
             Glance::Unclear => {}
@@ -321,6 +313,18 @@ where
                 return judged.map(|_| found.entry());
             }
         }
+    }
+}
+
+/// Whether an entry is the key's and surely live, for a lookup at whose end the stamp by which that was judged is wanted.
+#[inline(always)]
+fn is_live<K, V, Q>(key: &Q, now: &Now<'_>, stamp: &mut Stamp) -> impl FnOnce(&Entry<K, V>) -> bool
+where
+    Q: Equivalent<K> + ?Sized,
+{
+    |entry| {
+        *stamp = entry.stamp();
+        key.equivalent(&entry.key) && now.is_surely_live(*stamp)
     }
 }
 
