@@ -194,9 +194,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let pinned = self.pin();
-        let entry = NonNull::from(pinned.find(key)?);
-        Some(Ref::new(entry, Hold::Own(pinned.guard)))
+        self.find_once(key, |found| found)
     }
 
     /// Returns the live value of a key, under a guard that also shows the key as it is stored.
@@ -260,7 +258,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.pin().contains_key(key)
+        self.find_once(key, |_| ()).is_some()
     }
 
     /// Gets many values at once, in the order of the keys, and hands each to `each` with its key; see

@@ -17,11 +17,6 @@ impl<'m> Now<'m> {
         Now { clock, reading: Cell::new(clock.read()) }
     }
 
-    /// With a reading at hand.
-    pub(super) fn at(clock: &'m Clock, reading: Reading) -> Self {
-        Now { clock, reading: Cell::new(reading) }
-    }
-
     /// For a write, which reads the clock itself.
     #[inline]
     pub(super) fn unread(clock: &'m Clock) -> Self {

@@ -10,7 +10,7 @@ use equivalent::Equivalent;
 
 use super::pinned::Hold;
 use super::{Miss, Now, Ref, TtlMap};
-use crate::clock::{Reading, Stamp};
+use crate::clock::Stamp;
 use crate::entry::{Entry, Form};
 use crate::garbage::{Guard, pin};
 use crate::table::Glance;
@@ -71,10 +71,9 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let (guard, reading, hash) = (pin(), self.clock.read(), self.hash(key));
+        let (guard, hash) = (pin(), self.hash(key));
         if self.form == Form::Plain {
-            let is_live = |entry: &Entry<K, V>| key.equivalent(&entry.key) && reading.is_surely_before(entry.stamp());
-            match self.table.glance(hash, is_live, &guard) {
+            match self.glance_once(key, hash, &guard) {
                 Glance::Found(found) => {
                     self.counters.hit();
                     let found = NonNull::from(found);
@@ -87,7 +86,7 @@ where
                 Glance::Unclear => {}
             }
         }
-        self.read_once_apart(key, hash, reading, guard, then)
+        self.read_once_apart(key, hash, guard, then)
     }
 
     /// What a glance was not enough for, or where reads move deadlines.
@@ -97,16 +96,61 @@ where
         &'m self,
         key: &Q,
         hash: u64,
-        reading: Reading,
         guard: Guard,
         then: impl FnOnce(Ref<'m, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let now = Now::at(&self.clock, reading);
+        let now = Now::new(&self.clock);
         let found = NonNull::from(self.read_apart(key, hash, &now, &guard)?);
         Some(then(Ref::new(found, Hold::Own(guard))))
+    }
+
+    /// As [`read_once`](Self::read_once), but no deadline moves, and nothing is counted.
+    #[inline(always)]
+    pub(super) fn find_once<'m, Q, R>(&'m self, key: &Q, then: impl FnOnce(Ref<'m, K, V>) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let (guard, hash) = (pin(), self.hash(key));
+        match self.glance_once(key, hash, &guard) {
+            Glance::Found(found) => {
+                let found = NonNull::from(found);
+                Some(then(Ref::new(found, Hold::Own(guard))))
+            }
+            Glance::Absent => None,
+            Glance::Unclear => self.find_once_apart(key, hash, guard, then),
+        }
+    }
+
+    /// What a glance was not enough for.
+    #[cold]
+    #[inline(never)]
+    fn find_once_apart<'m, Q, R>(
+        &'m self,
+        key: &Q,
+        hash: u64,
+        guard: Guard,
+        then: impl FnOnce(Ref<'m, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let found = NonNull::from(self.find_slowly(key, hash, &Now::new(&self.clock), &guard).ok()?.0);
+        Some(then(Ref::new(found, Hold::Own(guard))))
+    }
+
+    /// A glance that reads the clock itself, once an entry is found: a key that isn't there is so at any time. An entry that is
+    /// live by then was live when it was found.
+    #[inline(always)]
+    fn glance_once<'g, Q>(&self, key: &Q, hash: u64, guard: &'g Guard) -> Glance<'g, Entry<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let is_live =
+            |entry: &Entry<K, V>| key.equivalent(&entry.key) && self.clock.read().is_surely_before(entry.stamp());
+        self.table.glance(hash, is_live, guard)
     }
 
     /// The same for who counts himself.
