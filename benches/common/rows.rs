@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::{Batches, Data, TTL, Tally, keys};
 
 /// Single operations, by the map itself or through a pin that is held.
+///
+/// `get` is a part of each loop for all peers: what of the peer itself is called there is for its own attributes to say.
 pub trait Ops<D: Data> {
     /// The weight of the value found.
     fn get(&self, key: &D::Key) -> Option<u64>;
@@ -14,6 +16,7 @@ pub trait Ops<D: Data> {
 }
 
 impl<D: Data, T: Ops<D>> Ops<D> for &T {
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         T::get(self, key)
     }

@@ -13,7 +13,7 @@ use crate::common::{Data, Hasher, Ops, Peer, Upkeep, hasher};
 pub type Moka<D> = moka::sync::Cache<<D as Data>::Key, <D as Data>::Value, Hasher>;
 
 impl<D: Data> Ops<D> for Moka<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.get(key).map(|value| D::weigh(&value))
     }
@@ -57,7 +57,7 @@ impl<D: Data> Peer<D> for Moka<D> {
 pub type MiniMoka<D> = mini_moka::sync::Cache<<D as Data>::Key, <D as Data>::Value, Hasher>;
 
 impl<D: Data> Ops<D> for MiniMoka<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.get(key).map(|value| D::weigh(&value))
     }
@@ -107,7 +107,7 @@ pub type QuickCache<D> = quick_cache::sync::Cache<<D as Data>::Key, <D as Data>:
 const CAPACITY: u64 = 1 << 32;
 
 impl<D: Data> Ops<D> for QuickCache<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.get(key).map(|value| D::weigh(&value))
     }

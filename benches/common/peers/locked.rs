@@ -12,7 +12,7 @@ use crate::common::{Data, Hasher, Ops, Peer, Upkeep, hasher};
 pub type Dashmap<D> = dashmap::DashMap<<D as Data>::Key, <D as Data>::Value, Hasher>;
 
 impl<D: Data> Ops<D> for Dashmap<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.get(key).map(|value| D::weigh(&value))
     }
@@ -49,7 +49,7 @@ pub struct DashmapDeadline<D: Data> {
 }
 
 impl<D: Data> Ops<D> for DashmapDeadline<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         let now = coarse_nanos();
         self.map.get(key).and_then(|timed| timed.live(now).map(D::weigh))
@@ -89,7 +89,7 @@ impl<D: Data> Peer<D> for DashmapDeadline<D> {
 pub type Scc<D> = scc::HashMap<<D as Data>::Key, <D as Data>::Value, Hasher>;
 
 impl<D: Data> Ops<D> for Scc<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.read_sync(key, |_, value| D::weigh(value))
     }
@@ -130,7 +130,7 @@ pub struct StdInstant<D: Data> {
 const UNPOISONED: &str = "nobody panics under the lock";
 
 impl<D: Data> Ops<D> for StdInstant<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         let now = Instant::now();
         let map = self.map.read().expect(UNPOISONED);

@@ -10,7 +10,7 @@ pub type Ours<D> = TtlMap<<D as Data>::Key, <D as Data>::Value, Hasher>;
 type Held<'a, D> = Pinned<'a, <D as Data>::Key, <D as Data>::Value, Hasher>;
 
 impl<D: Data> Ops<D> for Ours<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.read(key, D::weigh)
     }
@@ -23,7 +23,7 @@ impl<D: Data> Ops<D> for Ours<D> {
 }
 
 impl<D: Data> Ops<D> for Held<'_, D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.get(key).map(D::weigh)
     }
@@ -48,7 +48,7 @@ impl<D: Data> Peer<D> for Ours<D> {
     fn hold(&self) -> Self::Held<'_> {
         self.pin()
     }
-    #[inline]
+    #[inline(always)]
     fn get_by_pin(&self, key: &D::Key) -> Option<u64> {
         self.pin().get(key).map(D::weigh)
     }

@@ -13,7 +13,7 @@ pub type Papaya<D> = HashMap<<D as Data>::Key, <D as Data>::Value, Hasher>;
 type Held<'a, K, V> = HashMapRef<'a, K, V, Hasher, LocalGuard<'a>>;
 
 impl<D: Data> Ops<D> for Papaya<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.pin().get(key).map(D::weigh)
     }
@@ -26,7 +26,7 @@ impl<D: Data> Ops<D> for Papaya<D> {
 }
 
 impl<D: Data> Ops<D> for Held<'_, D::Key, D::Value> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.get(key).map(D::weigh)
     }
@@ -71,7 +71,7 @@ pub struct HeldDeadline<'a, D: Data> {
 }
 
 impl<D: Data> Ops<D> for PapayaDeadline<D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         let now = coarse_nanos();
         self.map.pin().get(key).and_then(|timed| timed.live(now)).map(D::weigh)
@@ -85,7 +85,7 @@ impl<D: Data> Ops<D> for PapayaDeadline<D> {
 }
 
 impl<D: Data> Ops<D> for HeldDeadline<'_, D> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &D::Key) -> Option<u64> {
         self.map.get(key).and_then(|timed| timed.live(self.now)).map(D::weigh)
     }
