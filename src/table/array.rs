@@ -4,7 +4,7 @@ use std::ptr;
 
 use super::bin::{Bin, BinRef, Line};
 use super::tags::Wide;
-use super::word::{Tag, tag_of};
+use super::word::{TAG_SHIFT, Tag};
 use crate::sync::{Apart, AtomicPtr, AtomicUsize, Lines, Ordering, Place};
 
 /// The largest table has 2^this bins.
@@ -22,14 +22,17 @@ pub(crate) const fn window(bits: u32) -> u32 {
     bits / WINDOW_STEP * WINDOW_STEP
 }
 
+/// What each lookup asks comes first, and `wide` is where the array is: instructions less a read.
+#[repr(C)]
 pub(crate) struct Array<E> {
-    mask: usize,
-    window: u32,
-    bits: u32,
     pub(super) wide: Wide,
+    mask: usize,
+    bins: Lines<Bin<E>>,
+    /// So many bits to the left a hash has its tag where that stands in a word.
+    to_tag: u32,
+    bits: u32,
     /// Where those are that take over, and the lines.
     pub(super) place: Place,
-    bins: Lines<Bin<E>>,
     /// The array that takes over; null until a resize starts. Set once, by CAS.
     next: AtomicPtr<Array<E>>,
     pub(super) arena: Arena<E>,
@@ -52,12 +55,12 @@ impl<E> Array<E> {
         let bins = Lines::on(place, len)?;
         let place = bins.next_place(place);
         Some(Box::new(Array {
-            mask: len - 1,
-            window: window(bits),
-            bits,
             wide: Wide::detect(),
-            place,
+            mask: len - 1,
             bins,
+            to_tag: TAG_SHIFT - window(bits),
+            bits,
+            place,
             next: AtomicPtr::new(ptr::null_mut()),
             arena: Arena::new(len, place),
             moving: Apart::default(),
@@ -87,12 +90,12 @@ impl<E> Array<E> {
     /// The lowest bit of the hash that is in its tags.
     #[inline]
     pub(super) fn window(&self) -> u32 {
-        self.window
+        TAG_SHIFT - self.to_tag
     }
 
     #[inline]
     pub(super) fn tag(&self, hash: u64) -> Tag {
-        tag_of(hash >> self.window)
+        Tag::in_place(hash << self.to_tag)
     }
 
     /// The bin in which a key of this hash stands.
@@ -283,7 +286,7 @@ mod tests {
     fn split_bit_is_always_in_the_window() {
         for bits in 0..=MAX_BITS {
             assert!(bits >= window(bits) && bits - window(bits) < TAG_BITS);
-            assert!(window(bits) + TAG_BITS <= 64);
+            assert!(window(bits) + TAG_BITS <= 64 && window(bits) <= TAG_SHIFT);
         }
     }
 }

@@ -171,7 +171,7 @@ impl<'g, E> BinRef<'g, E> {
     /// asked only where the key seems absent.
     #[inline(always)]
     pub(super) fn glance(self, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
-        if let Some(entry) = first_entry(self.bin, tag, self.array.wide) {
+        if let Some(entry) = first_entry(self.bin, tag, &self.array.wide) {
             // SAFETY: of a word without a flag, see `glance_at`.
             return judge(unsafe { entry.as_ref() }, is);
         }

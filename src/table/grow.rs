@@ -20,7 +20,7 @@ use super::bin::BinRef;
 use super::header::{Header, SLOTS};
 use super::insert::Pressure;
 use super::tail::TailCell;
-use super::word::{TAG_BITS, TAGGED, Tag, Word, tag_of};
+use super::word::{TAG_BITS, TAGGED, Tag, Word};
 use std::ptr;
 
 use crate::sync::{Ordering, fence_after_rmw};
@@ -232,10 +232,10 @@ impl<E> Array<E> {
     #[inline]
     fn side(&self, word: Word<E>, host: &impl Host<E>) -> usize {
         let bits = match TAGGED {
-            true => usize::from(word.tag() >> (self.bits() - self.window())),
-            false => (host.hash_of(entry_of(word)) >> self.bits()) as usize,
+            true => word.tag().bits() >> (self.bits() - self.window()),
+            false => host.hash_of(entry_of(word)) >> self.bits(),
         };
-        bits & 1
+        (bits & 1) as usize
     }
 
     /// The tag in `next`, of another window, of a word of bin `index`.
@@ -247,11 +247,11 @@ impl<E> Array<E> {
         } else if to > from {
             // The low bits fall out, and the entry has the high ones.
             let fresh = host.hash_of(entry_of(word)) >> (from + TAG_BITS);
-            tag_of(u64::from(word.tag() >> (to - from)) | fresh << (TAG_BITS - (to - from)))
+            Tag::of(word.tag().bits() >> (to - from) | fresh << (TAG_BITS - (to - from)))
         } else {
             // The high bits fall out, and the bin's index has the low ones.
             let known = (index >> to) as u64 & ((1 << (from - to)) - 1);
-            tag_of(u64::from(word.tag()) << (from - to) | known)
+            Tag::of(word.tag().bits() << (from - to) | known)
         }
     }
 }

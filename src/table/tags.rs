@@ -20,7 +20,7 @@ pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> u64 {
 /// The first entry among the slots of a bin's own line whose word has this tag, and no flag. None if there is none, or if
 /// words are not compared at once.
 #[inline(always)]
-pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> Option<NonNull<E>> {
+pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: &Wide) -> Option<NonNull<E>> {
     vectors::first_entry(bin, tag, wide)
 }
 
@@ -65,7 +65,7 @@ mod vectors {
         with_tag(&bin.slots, tag)
     }
 
-    pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> Option<NonNull<E>> {
+    pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: &Wide) -> Option<NonNull<E>> {
         if wide.0 { first_one_by_one(&bin.slots, tag) } else { None }
     }
 }
@@ -105,7 +105,7 @@ mod vectors {
     }
 
     #[inline(always)]
-    pub(super) fn first_entry<E>(_: &Bin<E>, _: Tag, _: Wide) -> Option<NonNull<E>> {
+    pub(super) fn first_entry<E>(_: &Bin<E>, _: Tag, _: &Wide) -> Option<NonNull<E>> {
         None
     }
 }
@@ -121,30 +121,40 @@ mod vectors {
     use super::{Bin, Tag};
     use crate::sync::Ordering;
 
-    /// Whether the processor compares all words of a line at once.
+    /// Whether the processor compares all words of a line at once, and what it needs for it, which it has from memory with fewer
+    /// instructions than out of registers.
     ///
     /// How many reads it has under way while they wait for memory goes by their instructions, and most by those that wait, too:
     /// with 10 M entries a hit takes a tenth less by this. What it costs is that the thread has these registers in use from
     /// then on, a KiB more for the system to save.
     #[derive(Clone, Copy)]
-    pub(crate) struct Wide(bool);
+    #[repr(C)]
+    pub(crate) struct Wide {
+        /// The bits of a word that a tag and flags have, and one more; zero where words are not compared at once.
+        tag_and_flags: u64,
+        /// A bit for each word of a bin's line that is a slot's.
+        slots: u16,
+    }
 
     impl Wide {
         /// From where the registers of 512 bits don't slow a processor down: Ice Lake and Zen 4, which have this. (Not under
         /// ThreadSanitizer, so that the other way has its share of the stress, too.)
         pub(in crate::table) fn detect() -> Self {
             let is_wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vbmi2");
-            Wide(is_wide && !cfg!(ttl_tsan))
+            if is_wide && !cfg!(ttl_tsan) { Self::SO } else { Self::NOT_SO }
         }
+
+        const SO: Self = Wide { tag_and_flags: (u16::MAX as u64) << TAG_SHIFT | FLAGS as u64, slots: 0b1111_1100 };
+        const NOT_SO: Self = Wide { tag_and_flags: 0, slots: 0 };
 
         #[cfg(test)]
         pub(super) fn no() -> Self {
-            Wide(false)
+            Self::NOT_SO
         }
 
-        #[cfg(test)]
+        #[inline]
         pub(super) fn is_so(self) -> bool {
-            self.0
+            self.tag_and_flags != 0
         }
     }
 
@@ -163,16 +173,16 @@ mod vectors {
     #[inline]
     pub(super) fn main_with_tag<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> u64 {
         // SAFETY: who has found the processor wide has said so.
-        unsafe { if wide.0 { by_line(line_of(bin), tag) } else { by_pairs(line_of(bin), tag) } }
+        unsafe { if wide.is_so() { by_line(line_of(bin), tag) } else { by_pairs(line_of(bin), tag) } }
     }
 
     #[inline(always)]
-    pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: Wide) -> Option<NonNull<E>> {
-        if !wide.0 {
+    pub(super) fn first_entry<E>(bin: &Bin<E>, tag: Tag, wide: &Wide) -> Option<NonNull<E>> {
+        if !wide.is_so() {
             return None;
         }
         // SAFETY: as above.
-        let entry = unsafe { first_by_line(line_of(bin), tag) };
+        let entry = unsafe { first_by_line(line_of(bin), tag, wide) };
         // Acquire, for the compiler: no load that follows comes before.
         std::sync::atomic::compiler_fence(Ordering::Acquire);
         NonNull::new(entry.cast())
@@ -184,24 +194,22 @@ mod vectors {
     ///
     /// `line` is a bin's, and the processor is [wide](Wide::detect).
     #[inline(always)]
-    unsafe fn first_by_line(line: *const u64, tag: Tag) -> *mut u64 {
-        const TAG_AND_FLAGS: &u64 = &((u16::MAX as u64) << TAG_SHIFT | FLAGS as u64);
-        const SLOTS: u32 = 0b1111_1100;
+    unsafe fn first_by_line(line: *const u64, tag: Tag, wide: &Wide) -> *mut u64 {
+        const { assert!(offset_of!(Wide, tag_and_flags) == 0 && offset_of!(Wide, slots) == 8) };
         let entry: *mut u64;
         // SAFETY: as in `by_line`. (VIRGIN is zero, and so is what is left of it where the tag is zero: none, though a word with the
         // tag may follow.)
         unsafe {
             asm!(
-                "kmovw k1, {slots:e}",
+                "kmovw k1, word ptr [{wide} + 8]",
                 "vpbroadcastq zmm16, {tag}",
                 "vpxorq zmm16, zmm16, [{line}]",
-                "vptestnmq k1 {{k1}}, zmm16, qword ptr [{tag_and_flags}]{{1to8}}",
+                "vptestnmq k1 {{k1}}, zmm16, qword ptr [{wide}]{{1to8}}",
                 "vpcompressq zmm16 {{k1}} {{z}}, zmm16",
                 "vmovq {entry}, xmm16",
-                slots = in(reg) SLOTS,
+                wide = in(reg) wide,
                 line = in(reg) line,
-                tag = in(reg) u64::from(tag) << TAG_SHIFT,
-                tag_and_flags = in(reg) TAG_AND_FLAGS,
+                tag = in(reg) tag.as_word(),
                 entry = lateout(reg) entry,
                 out("k1") _,
                 out("xmm16") _,
@@ -228,7 +236,7 @@ mod vectors {
                 "vpcmpeqq k1, zmm16, zmm17",
                 "kmovw {matches:e}, k1",
                 line = in(reg) line,
-                tag = in(reg) u64::from(tag),
+                tag = in(reg) tag.bits(),
                 matches = lateout(reg) matches,
                 out("k1") _,
                 out("xmm16") _,
@@ -249,7 +257,7 @@ mod vectors {
         let (low, high): (u64, u64);
         // SAFETY: SSE2 is part of the target. The block reads the line's last six words and nothing else.
         unsafe {
-            let tags: __m128i = _mm_set1_epi64x((u64::from(tag) << TAG_SHIFT) as i64);
+            let tags: __m128i = _mm_set1_epi64x(tag.as_word() as i64);
             // Compares words of 16 bits, of which the highest of each slot becomes that slot's sign.
             asm!(
                 "movdqa {one}, {tags}",
@@ -283,7 +291,7 @@ mod tests {
     fn all_ways_find_the_same_slots() {
         let mut entry = AtomicU64::new(7);
         let entry: *mut AtomicU64 = &mut entry;
-        let tags = [0, 1, 0x3FFF, 0x4000, 0x7FFE, 0x7FFF];
+        let tags = [0, 1, 0x3FFF, 0x4000, 0x7FFE, 0x7FFF].map(Tag::of);
         for first in 0..tags.len() {
             for frozen in [false, true] {
                 let bin: Bin<AtomicU64> = Bin::default();
@@ -291,7 +299,7 @@ mod tests {
                     let word = Word::new(entry, tags[(first + n / 2) % tags.len()]);
                     slot.store(if frozen { word.frozen() } else { word });
                 }
-                for tag in tags.into_iter().chain([2, 0x1234]) {
+                for tag in tags.into_iter().chain([2, 0x1234].map(Tag::of)) {
                     let one_by_one = with_tag(&bin.slots, tag);
                     assert_eq!(main_with_tag(&bin, tag, Wide::no()), one_by_one);
                     assert_eq!(main_with_tag(&bin, tag, Wide::detect()), one_by_one);
@@ -309,8 +317,8 @@ mod tests {
     /// What the wide way finds is what one word after the other would; elsewhere nothing is.
     fn assert_first(bin: &Bin<AtomicU64>, tag: Tag) {
         let expected = first_one_by_one(&bin.slots, tag).filter(|_| Wide::detect().is_so());
-        assert_eq!(first_entry(bin, tag, Wide::detect()), expected, "{tag}");
-        assert_eq!(first_entry(bin, tag, Wide::no()), None);
+        assert_eq!(first_entry(bin, tag, &Wide::detect()), expected, "{tag:?}");
+        assert_eq!(first_entry(bin, tag, &Wide::no()), None);
     }
 
     #[test]
@@ -323,10 +331,10 @@ mod tests {
             let bin: Bin<AtomicU64> = Bin::default();
             let mut rest = digits;
             for (slot, entry) in bin.slots.iter().zip(entries) {
-                slot.store(states[rest % 5](Word::new(entry, if rest % 10 < 5 { 0 } else { 0x7FFF })));
+                slot.store(states[rest % 5](Word::new(entry, Tag::of(if rest % 10 < 5 { 0 } else { 0x7FFF }))));
                 rest /= 10;
             }
-            [0, 1, 0x7FFF].into_iter().for_each(|tag| assert_first(&bin, tag));
+            [0, 1, 0x7FFF].into_iter().for_each(|bits| assert_first(&bin, Tag::of(bits)));
         }
     }
 }

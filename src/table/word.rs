@@ -75,16 +75,39 @@ pub(crate) use tagging::{KeptHash, TAGGED};
 pub(super) const TAG_SHIFT: u32 = 48;
 const ADDRESS: usize = if TAGGED { ((1u64 << 48) - 1) as usize & !FLAGS } else { !FLAGS };
 
-/// A window of the hash, of [`TAG_BITS`]; see [`super::array::window`] for which.
-pub(crate) type Tag = u16;
+/// A window of the hash, of [`TAG_BITS`], where it stands in a word; see [`super::array::window`] for which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(u64);
 
 /// One less than there is room for, so that tags are compared by a subtraction ([`Word::difference`]).
 pub(crate) const TAG_BITS: u32 = 15;
 
-/// The tag in these bits of a hash.
-#[inline]
-pub(crate) fn tag_of(bits: u64) -> Tag {
-    if TAGGED { bits as Tag & ((1 << TAG_BITS) - 1) } else { 0 }
+impl Tag {
+    const MASK: u64 = if TAGGED { ((1 << TAG_BITS) - 1) << TAG_SHIFT } else { 0 };
+
+    /// The tag among these bits, which are where it stands in a word.
+    #[inline]
+    pub(crate) fn in_place(bits: u64) -> Self {
+        Tag(bits & Self::MASK)
+    }
+
+    /// The tag in the lowest of these bits.
+    #[inline]
+    pub(crate) fn of(bits: u64) -> Self {
+        Self::in_place(bits << TAG_SHIFT)
+    }
+
+    /// Those bits.
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0 >> TAG_SHIFT
+    }
+
+    /// The bits of a word of which all others are zero.
+    #[inline]
+    pub(super) fn as_word(self) -> u64 {
+        self.0
+    }
 }
 
 /// What a slot holds.
@@ -122,7 +145,7 @@ impl<E> Word<E> {
 
     #[inline]
     pub(crate) fn tag(self) -> Tag {
-        if TAGGED { (self.0.addr() as u64 >> TAG_SHIFT) as Tag } else { 0 }
+        Tag::in_place(self.0.addr() as u64)
     }
 
     #[inline]
@@ -138,17 +161,13 @@ impl<E> Word<E> {
         }
         // Tags have 15 bits: without the flags' and the address's part the difference of two is below 2^63, and zero
         // minus one has the highest bit set.
-        let differs = self.0.addr() as u64 ^ (u64::from(tag) << TAG_SHIFT);
+        let differs = self.0.addr() as u64 ^ tag.as_word();
         differs.wrapping_sub(1 << TAG_SHIFT)
     }
 
     #[inline]
     pub(crate) fn with_tag(self, tag: Tag) -> Self {
-        if TAGGED {
-            Word(self.0.map_addr(|bits| (bits & (ADDRESS | FLAGS)) | ((u64::from(tag) << TAG_SHIFT) as usize)))
-        } else {
-            self
-        }
+        if TAGGED { Word(self.0.map_addr(|bits| bits & (ADDRESS | FLAGS) | tag.as_word() as usize)) } else { self }
     }
 
     #[inline]
@@ -290,20 +309,21 @@ mod tests {
         let mut value = AtomicU64::new(7);
         let entry: *mut AtomicU64 = &mut value;
         assert!(fits(entry));
-        let word = Word::new(entry, 0x7BCD);
+        let word = Word::new(entry, Tag::of(0x7BCD));
         assert_eq!(word.entry(), entry);
-        assert_eq!(word.tag(), if TAGGED { 0x7BCD } else { 0 });
-        for tag in [0, 1, 0x7BCC, 0x7BCD, 0x3BCD, 0x7FFF] {
-            assert_eq!(word.has_tag(tag), tag == 0x7BCD || !TAGGED);
-            assert_eq!(Word::<AtomicU64>::DEAD.has_tag(tag), tag == 0 || !TAGGED);
+        assert_eq!(word.tag().bits(), if TAGGED { 0x7BCD } else { 0 });
+        for bits in [0, 1, 0x7BCC, 0x7BCD, 0x3BCD, 0x7FFF] {
+            assert_eq!(word.has_tag(Tag::of(bits)), bits == 0x7BCD || !TAGGED);
+            assert_eq!(Word::<AtomicU64>::DEAD.has_tag(Tag::of(bits)), bits == 0 || !TAGGED);
         }
+        assert_eq!((Tag::of(0xFFFF), Tag::of(u64::MAX)), (Tag::of(0x7FFF), Tag::of(0x7FFF)));
         assert!(!word.is_vacant() && !word.is_frozen());
         let frozen = word.frozen();
         assert!(frozen.is_frozen() && !frozen.is_vacant());
         assert_eq!(frozen.entry(), entry);
         assert!(frozen.thawed() == word);
-        assert_eq!(frozen.with_tag(1).entry(), entry);
-        assert!(frozen.with_tag(1).is_frozen());
+        assert_eq!(frozen.with_tag(Tag::of(1)).entry(), entry);
+        assert!(frozen.with_tag(Tag::of(1)).is_frozen());
         let draft = word.draft();
         assert!(draft.is_flagged() && !draft.is_vacant() && !draft.is_frozen());
         assert_eq!((draft.entry(), draft.tag()), (entry, word.tag()));
