@@ -34,11 +34,13 @@ pub(crate) enum Form {
 }
 
 impl<K, V> Entry<K, V> {
+    #[inline]
     pub(crate) fn new(key: K, value: V, hash: u64, stamp: Stamp) -> Self {
         Entry { stamp: AtomicU64::new(stamp.word()), kept_hash: KeptHash::new(hash), key, value }
     }
 
     /// Gives the entry memory of its own, with its bound if it has one.
+    #[inline]
     pub(crate) fn into_raw(self, bound: Option<u64>) -> *mut Self {
         match bound {
             None => Box::into_raw(Box::new(self)),

@@ -237,11 +237,12 @@ impl<K, V, S> TtlMap<K, V, S> {
         if is_freeing() {
             return 0;
         }
-        let free = of(&self.garbage);
+        let mut free = of(&self.garbage);
         let (freed, form) = (free.len(), self.form);
         if freed > 0 {
             let _freeing = Freeing::begin();
-            for thing in free {
+            // Where it is: a processor waits for what is copied just after it was written, by more at once.
+            for thing in &mut free {
                 // SAFETY: handed out once, after its grace period.
                 if let Err(panic) = unsafe { free_one::<K, V>(thing, form) } {
                     discard(panic);

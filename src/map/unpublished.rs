@@ -7,6 +7,7 @@ use crate::table::fits;
 pub(super) struct Unpublished<K, V>(*mut Entry<K, V>, Form);
 
 impl<K, V> Unpublished<K, V> {
+    #[inline]
     pub(super) fn new(entry: Entry<K, V>, bound: Option<u64>) -> Self {
         let form = if bound.is_some() { Form::Bounded } else { Form::Plain };
         let new = Unpublished(entry.into_raw(bound), form);

@@ -14,6 +14,7 @@
 //! the bin's entries another home. A *frozen* bin doesn't change any more; a *moved* one is history.
 
 use std::num::NonZero;
+use std::ops::Deref;
 
 use super::array::Array;
 use super::header::{Header, MAIN, OVER};
@@ -77,21 +78,24 @@ impl<E> Clone for BinRef<'_, E> {
 
 impl<E> Copy for BinRef<'_, E> {}
 
-/// An entry found in its place. The reference outlives the entry's unlinking: the finder is pinned.
-pub(crate) struct Occupied<'g, E> {
+/// An entry found in its place: what another needs to take that. The reference outlives the entry's unlinking: the finder is
+/// pinned.
+pub(crate) struct Occupant<'g, E> {
     slot: &'g Slot<E>,
     word: Word<E>,
+}
+
+/// The same, and what it takes to free the place.
+pub(crate) struct Occupied<'g, E> {
+    occupant: Occupant<'g, E>,
     /// The bin that must free the slot, and its number there; None in a tail.
     home: Option<(&'g Bin<E>, usize)>,
 }
 
-impl<'g, E> Occupied<'g, E> {
-    pub(super) fn in_tail(slot: &'g Slot<E>, word: Word<E>) -> Self {
-        Occupied { slot, word, home: None }
-    }
-
-    pub(super) fn in_slot(bin: BinRef<'g, E>, number: usize, word: Word<E>) -> Self {
-        Occupied { slot: bin.slot(number), word, home: Some((bin.bin, number)) }
+impl<'g, E> Occupant<'g, E> {
+    #[inline]
+    pub(super) fn new(slot: &'g Slot<E>, word: Word<E>) -> Self {
+        Occupant { slot, word }
     }
 
     #[inline]
@@ -116,6 +120,34 @@ impl<'g, E> Occupied<'g, E> {
         self.swing(Word::new(new, self.word.tag()))
     }
 
+    #[inline]
+    fn swing(&self, to: Word<E>) -> bool {
+        if self.word.is_frozen() {
+            return false;
+        }
+        // A draft may have been cleared since; that happens once, and the entry is the same: the finder is pinned.
+        self.slot.swing(self.word, to) || (self.word.is_draft() && self.slot.swing(self.word.published(), to))
+    }
+}
+
+impl<'g, E> Deref for Occupied<'g, E> {
+    type Target = Occupant<'g, E>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.occupant
+    }
+}
+
+impl<'g, E> Occupied<'g, E> {
+    pub(super) fn in_tail(occupant: Occupant<'g, E>) -> Self {
+        Occupied { occupant, home: None }
+    }
+
+    pub(super) fn in_slot(bin: BinRef<'g, E>, number: usize, word: Word<E>) -> Self {
+        Occupied { occupant: Occupant::new(bin.slot(number), word), home: Some((bin.bin, number)) }
+    }
+
     /// Unlinks the entry; false if it no longer stands there (or is being moved). On true it is the caller's to retire.
     pub(crate) fn unlink(&self) -> bool {
         if !self.empty() {
@@ -130,15 +162,6 @@ impl<'g, E> Occupied<'g, E> {
     /// The same, but for the slot, which is left to [`BinRef::free_all`].
     pub(crate) fn empty(&self) -> bool {
         self.swing(Word::DEAD)
-    }
-
-    #[inline]
-    fn swing(&self, to: Word<E>) -> bool {
-        if self.word.is_frozen() {
-            return false;
-        }
-        // A draft may have been cleared since; that happens once, and the entry is the same: the finder is pinned.
-        self.slot.swing(self.word, to) || (self.word.is_draft() && self.slot.swing(self.word.published(), to))
     }
 }
 
@@ -157,8 +180,11 @@ pub(crate) enum Glance<'g, E> {
     Unclear,
 }
 
+/// What a look among slots ends with. In few words, of which the caller makes what it returns: what is copied from memory to
+/// memory just after it was written a processor waits for.
 pub(super) enum Probe<'g, E> {
-    Match(Occupied<'g, E>),
+    /// What stands in the slot of a number.
+    Match(Occupant<'g, E>, usize),
     Other,
     Changed,
 }
@@ -214,18 +240,20 @@ impl<'g, E> BinRef<'g, E> {
                 return Find::Moved;
             }
             match self.probe_all(&self.bin.slots, 0, self.main_with_tag(tag), header, is) {
-                Probe::Match(occupied) => return Find::Found(occupied),
+                Probe::Match(occupant, number) => return Find::Found(self.occupied(occupant, number)),
                 Probe::Changed => continue 'again,
                 Probe::Other => {}
             }
-            if header.has_more() {
-                return match self.scan_more(header, tag, is) {
-                    Probe::Match(occupied) => Find::Found(occupied),
-                    Probe::Changed => continue 'again,
-                    Probe::Other => Find::Absent,
-                };
+            let Some(line) = header.has_more().then(|| self.line()).flatten() else { return Find::Absent };
+            match self.probe_all(&line.slots, MAIN, with_tag(&line.slots, tag), header, is) {
+                Probe::Match(occupant, number) => return Find::Found(self.occupied(occupant, number)),
+                Probe::Changed => continue 'again,
+                Probe::Other => {}
             }
-            return Find::Absent;
+            return match header.is_sealed().then(|| line.tail.find(tag, is)).flatten() {
+                Some(occupant) => Find::Found(Occupied::in_tail(occupant)),
+                None => Find::Absent,
+            };
         }
     }
 
@@ -262,24 +290,13 @@ impl<'g, E> BinRef<'g, E> {
         if self.bin.load().version() != header.version() {
             return Probe::Changed;
         }
-        let occupied = Occupied { slot, word, home: Some((self.bin, number)) };
-        if is(occupied.entry()) { Probe::Match(occupied) } else { Probe::Other }
+        let occupant = Occupant::new(slot, word);
+        if is(occupant.entry()) { Probe::Match(occupant, number) } else { Probe::Other }
     }
 
-    /// The part of a lookup that goes beyond the bin's own line.
-    fn scan_more(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
-        let Some(line) = self.line() else { return Probe::Other };
-        match self.probe_all(&line.slots, MAIN, with_tag(&line.slots, tag), header, is) {
-            Probe::Other => {}
-            found => return found,
-        }
-        if !header.is_sealed() {
-            return Probe::Other;
-        }
-        match line.tail.find(tag, is) {
-            Some(occupied) => Probe::Match(occupied),
-            None => Probe::Other,
-        }
+    #[inline]
+    fn occupied(self, occupant: Occupant<'g, E>, number: usize) -> Occupied<'g, E> {
+        Occupied { occupant, home: Some((self.bin, number)) }
     }
 
     /// Which slots of the bin's own line have a word with this tag: slot n is bit n.

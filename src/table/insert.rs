@@ -1,6 +1,6 @@
 //! Inserting in one bin: scan, claim, store a draft, publish, clear the draft.
 
-use super::bin::{Bin, BinRef, Occupied, Probe};
+use super::bin::{Bin, BinRef, Occupant, Probe};
 use super::header::{Header, MAIN, SLOTS};
 use super::tags::with_tag;
 use super::tail::Tail;
@@ -11,7 +11,7 @@ use crate::sync::Ordering;
 pub(super) enum Insert<'g, E> {
     /// The new entry is in; the bin may have needed more room than it had.
     Inserted(Pressure),
-    Found(Occupied<'g, E>),
+    Found(Occupant<'g, E>),
     /// The bin is being moved, or was.
     Frozen,
     /// No slot is free, no overflow line can be had.
@@ -34,6 +34,7 @@ impl<'g, E> BinRef<'g, E> {
     /// Inserts `new` unless the key is there.
     ///
     /// `rebuilt` gets each tail that was replaced by another, to be retired.
+    #[inline(always)]
     pub(super) fn insert(
         self,
         new: *mut E,
@@ -50,7 +51,7 @@ impl<'g, E> BinRef<'g, E> {
                 return Insert::Frozen;
             }
             match self.scan(header, tag, is) {
-                Probe::Match(occupied) => return Insert::Found(occupied),
+                Probe::Match(occupant, _) => return Insert::Found(occupant),
                 Probe::Changed => continue,
                 Probe::Other => {}
             }
@@ -114,10 +115,12 @@ impl<'g, E> BinRef<'g, E> {
     /// Looks for the key among all slots under `header`, the tail excepted.
     #[inline]
     fn scan(self, header: Header, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Probe<'g, E> {
-        match (self.probe_all(&self.bin.slots, 0, self.main_with_tag(tag), header, is), self.line()) {
-            (Probe::Other, Some(line)) => self.probe_all(&line.slots, MAIN, with_tag(&line.slots, tag), header, is),
-            (found, _) => found,
+        match self.probe_all(&self.bin.slots, 0, self.main_with_tag(tag), header, is) {
+            Probe::Other => {}
+            found => return found,
         }
+        let Some(line) = self.line() else { return Probe::Other };
+        self.probe_all(&line.slots, MAIN, with_tag(&line.slots, tag), header, is)
     }
 
     fn limit(self) -> usize {

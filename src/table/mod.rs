@@ -34,7 +34,7 @@ use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Pages, Place, prefetch};
 pub(crate) use array::Array;
 use array::MAX_BITS;
 use bin::Find;
-pub(crate) use bin::{BinRef, Glance, Occupied};
+pub(crate) use bin::{BinRef, Glance, Occupant, Occupied};
 use grow::out_of_memory;
 pub(crate) use header::Slots;
 use insert::{Insert, Pressure};
@@ -200,7 +200,7 @@ impl<E> Table<E> {
         mut is: impl FnMut(&E) -> bool,
         host: &impl Host<E>,
         guard: &'g Guard,
-    ) -> Option<Occupied<'g, E>> {
+    ) -> Option<Occupant<'g, E>> {
         let mut array = self.current(guard);
         loop {
             let bin = array.bin_of(hash);
@@ -213,7 +213,7 @@ impl<E> Table<E> {
                     }
                     return None;
                 }
-                Insert::Found(occupied) => return Some(occupied),
+                Insert::Found(occupant) => return Some(occupant),
                 Insert::NoMemory => out_of_memory(),
                 Insert::Frozen => {
                     // A bin is frozen only when there is a next array.

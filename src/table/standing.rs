@@ -1,6 +1,6 @@
 //! What stands in a bin at one moment, for who goes through all of it: walks, and sweeps, which empty several slots at once.
 
-use super::bin::{BinRef, Occupied};
+use super::bin::{BinRef, Occupant, Occupied};
 use super::header::{SLOTS, Slots};
 use super::word::Word;
 
@@ -79,7 +79,7 @@ impl<'g, E> Standing<'g, E> {
     pub(crate) fn in_tail(&self) -> impl Iterator<Item = Occupied<'g, E>> {
         let tail = if self.is_sealed { self.bin.tail() } else { None };
         let words = tail.into_iter().flat_map(|tail| tail.words()).filter(|(_, word)| !word.is_vacant());
-        words.map(|(slot, word)| Occupied::in_tail(slot, word))
+        words.map(|(slot, word)| Occupied::in_tail(Occupant::new(slot, word)))
     }
 
     /// The entry in a slot that there was one in.

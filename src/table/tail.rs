@@ -10,7 +10,7 @@
 
 use std::ptr;
 
-use super::bin::Occupied;
+use super::bin::Occupant;
 use super::insert::{Insert, Pressure};
 use super::word::{Slot, Tag, Word};
 use crate::sync::{AtomicPtr, Ordering};
@@ -65,7 +65,7 @@ impl<E> TailCell<E> {
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    pub(super) fn find<'g>(&'g self, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Option<Occupied<'g, E>> {
+    pub(super) fn find<'g>(&'g self, tag: Tag, is: &mut impl FnMut(&E) -> bool) -> Option<Occupant<'g, E>> {
         self.words().find_map(|(slot, word)| holds(slot, word, tag, is))
     }
 
@@ -96,7 +96,7 @@ impl<E> TailCell<E> {
             };
             match append(tail, new, is) {
                 Append::Inserted => return Insert::Inserted(pressure),
-                Append::Found(occupied) if !occupied.is_frozen() => return Insert::Found(occupied),
+                Append::Found(occupant) if !occupant.is_frozen() => return Insert::Found(occupant),
                 Append::Found(_) | Append::Full => {
                     self.rebuild(content, tail, rebuilt);
                     // Again, as whoever sealed the bin may not have come to say so.
@@ -167,7 +167,7 @@ fn is_closed<E>(content: *mut Tail<E>) -> bool {
 
 enum Append<'g, E> {
     Inserted,
-    Found(Occupied<'g, E>),
+    Found(Occupant<'g, E>),
     Full,
 }
 
@@ -180,8 +180,8 @@ fn append<'g, E>(tail: &'g Tail<E>, new: Word<E>, is: &mut impl FnMut(&E) -> boo
             }
             word = slot.load();
         }
-        if let Some(occupied) = holds(slot, word, new.tag(), is) {
-            return Append::Found(occupied);
+        if let Some(occupant) = holds(slot, word, new.tag(), is) {
+            return Append::Found(occupant);
         }
     }
     Append::Full
@@ -192,10 +192,10 @@ fn holds<'g, E>(
     word: Word<E>,
     tag: Tag,
     is: &mut impl FnMut(&E) -> bool,
-) -> Option<Occupied<'g, E>> {
+) -> Option<Occupant<'g, E>> {
     if word.is_vacant() || !word.has_tag(tag) {
         return None;
     }
-    let occupied = Occupied::in_tail(slot, word);
-    is(occupied.entry()).then_some(occupied)
+    let occupant = Occupant::new(slot, word);
+    is(occupant.entry()).then_some(occupant)
 }

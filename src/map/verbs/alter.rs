@@ -52,7 +52,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> TtlMap<K, V, S> {
             self.wheel.turn_to(tick);
             let found = self.table.find_mut(hash, |entry| entry.key == key, &upkeep, guard);
             let judged = found.as_ref().and_then(|found| judge(found.entry(), now));
-            let live = found.as_ref().map(Occupied::entry).filter(|_| judged.is_some());
+            let live = found.as_ref().map(|found| found.entry()).filter(|_| judged.is_some());
             match decide(live, value.take()) {
                 Step::Put(value_to_put) => {
                     let Term { stamp, bound } = self.term_over(lifetime, (&key, &value_to_put), judged, reading, hash);
