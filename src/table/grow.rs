@@ -107,7 +107,11 @@ impl<E> Array<E> {
 
     /// Units of work from this array to `next`.
     fn units(&self, next: &Array<E>) -> usize {
-        self.len().min(next.len())
+        1 << self.unit_bits(next)
+    }
+
+    fn unit_bits(&self, next: &Array<E>) -> u32 {
+        self.bits().min(next.bits())
     }
 
     /// Moves a few units; true if they were the last.
@@ -138,7 +142,7 @@ impl<E> Array<E> {
 
     /// So many units, but no more bins than where two are put together.
     fn units_in(&self, next: &Array<E>, count: usize) -> usize {
-        (2 * count * self.units(next) / self.len()).clamp(1, count)
+        ((2 * count * self.units(next)) >> self.bits()).clamp(1, count)
     }
 
     fn has_moved(&self, unit: usize, next: &Array<E>) -> bool {
@@ -147,13 +151,16 @@ impl<E> Array<E> {
 
     /// The bins of a unit: one, or the two to eight that a smaller table puts together.
     fn sources<'g>(&'g self, unit: usize, next: &Array<E>) -> impl Iterator<Item = BinRef<'g, E>> + use<'g, E> {
-        (unit..self.len()).step_by(self.units(next)).map(|index| self.bin(index))
+        // By shifts: a division takes as long as all of them.
+        let bits = self.unit_bits(next);
+        (0..self.len() >> bits).map(move |n| self.bin(unit + (n << bits)))
     }
 
     /// The bins of `next` that take over from the bin at `index`.
     pub(super) fn children(&self, index: usize, next: &Array<E>) -> impl Iterator<Item = usize> + use<E> {
-        let units = self.units(next);
-        ((index & (units - 1))..next.len()).step_by(units)
+        let bits = self.unit_bits(next);
+        let unit = index & ((1 << bits) - 1);
+        (0..next.len() >> bits).map(move |n| unit + (n << bits))
     }
 
     /// Moves the unit that the bin at `index` belongs to. Any number of threads may do so at once.

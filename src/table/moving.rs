@@ -49,7 +49,7 @@ impl<E> BinRef<'_, E> {
 
     /// Puts `word` in slot `number` of a bin that was not published yet, unless another helper did.
     #[inline]
-    pub(super) fn copy_into(self, number: usize, word: Word<E>) -> bool {
+    pub(super) fn copy_into(&self, number: usize, word: Word<E>) -> bool {
         let Some(slot) = self.bin.slots.get(number) else { return self.copy_into_line(number, word) };
         // Fails if it was done before, perhaps long before: the slot may have had other tenants since, but was
         // VIRGIN only until the first.
@@ -58,7 +58,7 @@ impl<E> BinRef<'_, E> {
     }
 
     #[cold]
-    fn copy_into_line(self, number: usize, word: Word<E>) -> bool {
+    fn copy_into_line(&self, number: usize, word: Word<E>) -> bool {
         let is_there = self.line().is_some() || self.add_line();
         if is_there {
             // Likewise.
