@@ -61,7 +61,7 @@ impl Slots {
 impl Header {
     /// The header of a bin to which `count` entries were copied, in its first slots.
     pub(crate) fn copied(count: usize) -> Self {
-        let states = (0..count.min(SLOTS)).fold(0, |states, slot| states | (LIVE << slot));
+        let states = (LIVE << count.min(SLOTS)) - LIVE;
         Header(states | (1 << 32)).with(if count > SLOTS { SEALED } else { 0 })
     }
 
