@@ -327,7 +327,8 @@ impl<'g, K: Hash + Eq, V, S: BuildHasher> Upkeep<'g, K, V, S> {
         if bin.is_frozen() {
             return None;
         }
-        let standing = bin.standing()?;
+        let mut standing = bin.standing();
+        standing.look()?;
         // All at once: each lapse ends with a CAS, which waits for what came before it.
         standing.in_slots().for_each(|(_, found)| prefetch(found.as_ptr()));
         let (mut earliest, mut emptied, mut missed) = (NEVER, Slots::default(), Slots::default());

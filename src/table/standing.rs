@@ -13,32 +13,16 @@ pub(crate) struct Standing<'g, E> {
 }
 
 impl<'g, E> BinRef<'g, E> {
-    /// Reads the bin's entries as they stood together at some moment (those in a tail later); None if it has moved.
+    /// What will be seen of it by [`Standing::look`].
     #[inline]
-    pub(crate) fn standing(self) -> Option<Standing<'g, E>> {
-        loop {
-            let header = self.bin.load();
-            if header.is_moved() {
-                return None;
-            }
-            let (mut words, mut there) = ([Word::VIRGIN; SLOTS], Slots::default());
-            for number in header.live_slots() {
-                let word = self.slot(number).load();
-                if !word.is_vacant() {
-                    words[number] = word;
-                    there.add(number);
-                }
-            }
-            if self.bin.load().version() != header.version() {
-                continue;
-            }
-            return Some(Standing { bin: self, words, there, is_sealed: header.is_sealed() });
-        }
+    pub(crate) fn standing(self) -> Standing<'g, E> {
+        Standing { bin: self, words: [Word::VIRGIN; SLOTS], there: Slots::default(), is_sealed: false }
     }
 
     /// Adds the bin's entries, as they stood together at some moment; None if it has moved.
     pub(crate) fn snapshot(self, into: &mut Vec<Occupied<'g, E>>) -> Option<()> {
-        let standing = self.standing()?;
+        let mut standing = self.standing();
+        standing.look()?;
         into.extend(standing.in_slots().map(|(_, found)| found).chain(standing.in_tail()));
         Some(())
     }
@@ -69,6 +53,29 @@ impl<'g, E> BinRef<'g, E> {
 }
 
 impl<'g, E> Standing<'g, E> {
+    /// Reads the bin's entries as they stood together at some moment (those in a tail later); None if it has moved. To where
+    /// they are looked at: copied once more they would be waited for.
+    #[inline]
+    pub(crate) fn look(&mut self) -> Option<()> {
+        loop {
+            let header = self.bin.header();
+            if header.is_moved() {
+                return None;
+            }
+            (self.there, self.is_sealed) = (Slots::default(), header.is_sealed());
+            for number in header.live_slots() {
+                let word = self.bin.slot(number).load();
+                if !word.is_vacant() {
+                    self.words[number] = word;
+                    self.there.add(number);
+                }
+            }
+            if self.bin.header().version() == header.version() {
+                return Some(());
+            }
+        }
+    }
+
     /// The entries in the bin's slots, with their numbers.
     #[inline]
     pub(crate) fn in_slots(&self) -> impl Iterator<Item = (usize, Occupied<'g, E>)> {
