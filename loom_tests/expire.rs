@@ -28,6 +28,19 @@ fn what_a_get_reported_gone_is_not_prolonged() {
 }
 
 #[test]
+fn value_that_lapses_once_it_was_replaced_hides_no_live_one() {
+    check("get by a call/replace, then time passes", Some(3), || {
+        let model = Model::new();
+        model.put(1, 1);
+        let thread = super::garbage::spawn(&model.map, value);
+        model.put(1, 6);
+        model.pass(2);
+        assert!(thread.join().unwrap().is_some(), "live all the time");
+        model.end();
+    });
+}
+
+#[test]
 fn value_that_was_prolonged_is_not_swept() {
     check("expire_in/sweep around the deadline", Some(2), || {
         let model = Model::new();

@@ -142,7 +142,7 @@ where
     }
 
     /// A glance that reads the clock itself, once an entry is found: a key that isn't there is so at any time. An entry that is
-    /// live by then was live when it was found.
+    /// live by then had not lapsed when it was found, as deadlines move only from one that was judged live; and it was there.
     #[inline(always)]
     fn glance_once<'g, Q>(&self, key: &Q, hash: u64, guard: &'g Guard) -> Glance<'g, Entry<K, V>>
     where
@@ -153,7 +153,7 @@ where
         self.table.glance(hash, is_live, guard)
     }
 
-    /// The same for who counts himself.
+    /// As [`read_hashed`](Self::read_hashed), for who counts himself.
     #[inline]
     pub(super) fn read_uncounted<'g, Q>(
         &self,

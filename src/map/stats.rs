@@ -17,7 +17,7 @@ use crate::garbage::{LISTED, pin};
 pub struct Stats {
     /// Reads that found a live value.
     ///
-    /// Reads are `get`, `get_key_value`, `get_cloned`, each key of `get_many`, `entry`, and the loads (`get_or_insert_with`
+    /// Reads are `get`, `get_key_value`, `get_cloned`, `read`, each key of `get_many`, `entry`, and the loads (`get_or_insert_with`
     /// and its like, each once, by what it found when it came). Not counted are `peek`, `contains_key`, `ttl`, `deadline`,
     /// iterators, and what verbs that change something find.
     pub hits: u64,

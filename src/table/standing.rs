@@ -4,7 +4,7 @@ use super::bin::{BinRef, Occupant, Occupied};
 use super::header::{SLOTS, Slots};
 use super::word::Word;
 
-/// The words of a bin's slots, as they stood together. On the stack: sweeps come by often.
+/// The words of a bin's slots, as they stood together at the last [look](Standing::look); none before. On the stack: sweeps come by often.
 pub(crate) struct Standing<'g, E> {
     bin: BinRef<'g, E>,
     words: [Word<E>; SLOTS],

@@ -197,7 +197,7 @@ mod vectors {
     unsafe fn first_by_line(line: *const u64, tag: Tag, wide: &Wide) -> *mut u64 {
         const { assert!(offset_of!(Wide, tag_and_flags) == 0 && offset_of!(Wide, slots) == 8) };
         let entry: *mut u64;
-        // SAFETY: as in `by_line`. (VIRGIN is zero, and so is what is left of it where the tag is zero: none, though a word with the
+        // SAFETY: as in `by_line`; it reads `wide`, too. (VIRGIN is zero, and so is what is left of it where the tag is zero: none, though a word with the
         // tag may follow.)
         unsafe {
             asm!(
