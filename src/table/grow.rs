@@ -274,3 +274,44 @@ fn entry_of<'g, E>(word: Word<E>) -> &'g E {
 pub(super) fn out_of_memory() -> ! {
     std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u64; 8]>())
 }
+
+#[cfg(all(test, not(ttl_loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::{Pages, Place};
+
+    /// Pairs of arrays, of which the second may take over from the first.
+    fn resizes() -> impl Iterator<Item = [Box<Array<u64>>; 2]> {
+        let array = |bits| Array::new(bits, Place::new(Pages::default())).expect("memory");
+        let least = |from: u32| from.saturating_sub(HALVINGS_AT_ONCE);
+        (0..9).flat_map(move |from| (least(from)..=from + 1).map(move |to| [from, to].map(array)))
+    }
+
+    #[test]
+    fn each_bin_is_moved_once_and_to_each_once() {
+        for [from, to] in resizes() {
+            let (mut sources, mut children) = (vec![0; from.len()], vec![0; to.len()]);
+            for unit in 0..from.units(&to) {
+                let of_unit: Vec<_> = from.sources(unit, &to).map(|bin| bin.index).collect();
+                for &source in &of_unit {
+                    sources[source] += 1;
+                    assert!(from.children(source, &to).eq(from.children(unit, &to)), "of bin {source}");
+                }
+                from.children(unit, &to).for_each(|child| children[child] += 1);
+            }
+            assert!(sources.into_iter().chain(children).all(|times| times == 1), "{} to {}", from.len(), to.len());
+        }
+    }
+
+    #[test]
+    fn a_write_moves_no_more_bins_than_where_two_are_put_together() {
+        for [from, to] in resizes() {
+            for count in [UNITS_A_STEP, UNITS_A_STEP_IF_FEW, CHECKS_A_STEP] {
+                let (units, bins_a_unit) = (from.units_in(&to, count), from.len() / from.units(&to));
+                assert!((1..=count).contains(&units) && units * bins_a_unit <= 2 * count, "{units} of {bins_a_unit}");
+                // And not fewer, as far as whole units go.
+                assert!(units == count || (units + 1) * bins_a_unit > 2 * count, "{units} of {bins_a_unit}");
+            }
+        }
+    }
+}
