@@ -178,8 +178,8 @@ impl Clock {
     /// wait for memory goes by their instructions.
     #[inline(always)]
     pub(crate) fn read(&self) -> Reading {
-        if let Kind::Hybrid { lag, to_ceiling } = self.kind {
-            if let Some(reading) = system::monotonic_coarse().and_then(|raw| Reading::coarse(raw, to_ceiling, lag)) {
+        if let Kind::Hybrid { lag, to_ceiling } = &self.kind {
+            if let Some(reading) = system::monotonic_coarse().and_then(|raw| Reading::coarse(raw, *to_ceiling, *lag)) {
                 return reading;
             }
         }

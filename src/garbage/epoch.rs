@@ -47,10 +47,17 @@ const SCANNED_A_STEP: usize = if cfg!(ttl_loom) { 1 } else { 64 };
 /// long as a hundred writes.
 const PATIENCE: usize = if cfg!(ttl_loom) { 0 } else { 8 };
 
-/// The low bit of a record's state; epochs are even.
-const PINNED: usize = 1;
+/// The state of a record whose owner is not pinned; epochs are odd, so that none of them is this, and a pin is the epoch itself.
 const UNPINNED: usize = 0;
+const FIRST_EPOCH: usize = 1;
 const EPOCH: usize = 2;
+
+/// What a guard adds to a record's depth.
+const GUARD: usize = 2;
+/// What stands beside the guards where nothing is to be done once the last one goes: the record stays pinned.
+const STAYS: usize = 1;
+/// So many were forgotten, as with `Rc`: one more, and nobody would seem to be there. Also the depth of [`Record::nobodys`].
+const TOO_DEEP: usize = usize::MAX / 2;
 
 const FREE: usize = 0;
 const CLAIMED: usize = 1;
@@ -66,9 +73,9 @@ pub(crate) struct Collector {
 /// What a thread says of itself.
 #[repr(align(128))]
 pub(crate) struct Record {
-    /// The epoch at which the owner is pinned, or was last, with PINNED; or UNPINNED. Written by the owner, and by who revokes its pin.
+    /// The epoch at which the owner is pinned, or was last; or UNPINNED. Written by the owner, and by who revokes its pin.
     state: AtomicUsize,
-    /// How many guards the owner holds. The owner's alone to write.
+    /// How many guards the owner holds, and whether the record [stays](STAYS). The owner's alone to write.
     depth: AtomicUsize,
     fence: Asymmetric,
     /// Whether it has an owner.
@@ -77,14 +84,12 @@ pub(crate) struct Record {
     next: *const Record,
     /// How many were made before it.
     number: usize,
-    /// Whether the record stays pinned when the last guard goes. The owner's alone, as are those below.
-    stays: Cell<bool>,
-    /// Whether it is to be given up then.
+    /// Whether it is to be given up when the last guard goes. The owner's alone, as is what follows.
     leaving: Cell<bool>,
     owned: Witness,
 }
 
-// SAFETY: `stays`, `leaving` and `owned` are used by the owner only; there is one at a time, and what one did comes
+// SAFETY: `leaving` and `owned` are used by the owner only; there is one at a time, and what one did comes
 // before what the next one does (O13).
 unsafe impl Sync for Record {}
 
@@ -114,7 +119,7 @@ impl Collector {
     #[cfg(not(ttl_loom))]
     pub(crate) const fn new() -> Self {
         Collector {
-            epoch: CachePadded::new(AtomicUsize::new(0)),
+            epoch: CachePadded::new(AtomicUsize::new(FIRST_EPOCH)),
             first: AtomicPtr::new(ptr::null_mut()),
             made: Count::new(0),
         }
@@ -123,7 +128,7 @@ impl Collector {
     #[cfg(ttl_loom)]
     pub(crate) fn new() -> Self {
         Collector {
-            epoch: CachePadded::new(AtomicUsize::new(0)),
+            epoch: CachePadded::new(AtomicUsize::new(FIRST_EPOCH)),
             first: AtomicPtr::new(ptr::null_mut()),
             made: Count::new(0),
         }
@@ -134,7 +139,8 @@ impl Collector {
     #[cold]
     pub(crate) fn claim(&self, stays: bool) -> &Record {
         let record = self.claim_any();
-        record.stays.set(stays);
+        // Release: as in `unpin`, for who sees this in its place (O7): what earlier owners did is known here (O13).
+        record.depth.store(if stays { STAYS } else { 0 }, Ordering::Release);
         record
     }
 
@@ -157,7 +163,6 @@ impl Collector {
             number: self.made.fetch_add(1, Ordering::Relaxed) as usize,
             depth: AtomicUsize::new(0),
             fence: Asymmetric::default(),
-            stays: Cell::new(false),
             leaving: Cell::new(false),
             owned: Witness::default(),
         }))
@@ -277,32 +282,51 @@ impl Scan {
 }
 
 impl Record {
-    /// Pins the owner, if it is not pinned yet.
+    /// What a thread has that has none: no owner, and too deep to be pinned.
+    #[cfg(not(ttl_loom))]
+    pub(crate) const fn nobodys() -> Self {
+        Record {
+            state: AtomicUsize::new(UNPINNED),
+            depth: AtomicUsize::new(usize::MAX),
+            fence: Asymmetric {},
+            owner: AtomicUsize::new(FREE),
+            next: ptr::null(),
+            number: 0,
+            leaving: Cell::new(false),
+            owned: Witness {},
+        }
+    }
+
+    /// Pins the owner, if it is not pinned yet; false if there is none.
     #[inline]
-    pub(crate) fn pin(&self, collector: &Collector) {
+    pub(crate) fn pin(&self, collector: &Collector) -> bool {
         self.owned.touch();
         // Relaxed: the owner's alone to write.
         let depth = self.depth.load(Ordering::Relaxed);
-        self.depth.store(depth + 1, Ordering::Relaxed);
-        if depth == 0 {
+        if depth < GUARD {
+            self.depth.store(depth + GUARD, Ordering::Relaxed);
             // Light fence: "there" before the look at the epoch; pairs with the heavy one in `revoke` (O15).
             self.fence.light();
             // Relaxed: an epoch that is long past only holds the present one up.
             let epoch = collector.epoch.load(Ordering::Relaxed);
             // Relaxed: our own; or one that was revoked, and then the epoch is another, too.
-            if self.state.load(Ordering::Relaxed) != epoch | PINNED {
+            if self.state.load(Ordering::Relaxed) != epoch {
                 self.pin_at(epoch);
             }
-        } else if depth > usize::MAX / 2 {
-            // So many were forgotten, as with `Rc`: one more, and nobody would seem to be there.
+        } else if depth < TOO_DEEP {
+            self.depth.store(depth + GUARD, Ordering::Relaxed);
+        } else if depth == usize::MAX {
+            return false;
+        } else {
             std::process::abort();
         }
+        true
     }
 
     fn pin_at(&self, epoch: usize) {
         // Release: what was done under earlier pins, for a scan that sees this one in their place (O7). A swap, lest
         // one who revokes the earlier pin gets between; SeqCst, as on x86-64 it is the fence, too, and stays one.
-        self.state.swap(epoch | PINNED, Ordering::SeqCst);
+        self.state.swap(epoch, Ordering::SeqCst);
         // SeqCst fence: the pin before all that is read under it; pairs with the fence in `look` (O14).
         fence_after_rmw();
     }
@@ -318,10 +342,10 @@ impl Record {
     pub(crate) fn unpin(&self) {
         self.owned.touch();
         // Relaxed: the owner's alone to write.
-        let depth = self.depth.load(Ordering::Relaxed) - 1;
+        let depth = self.depth.load(Ordering::Relaxed) - GUARD;
         // Release: all that was read under the pin comes before what the next epochs allow (O7).
         self.depth.store(depth, Ordering::Release);
-        if depth == 0 && !self.stays.get() {
+        if depth == 0 {
             // Release: likewise (O7).
             self.state.store(UNPINNED, Ordering::Release);
             if self.leaving.get() {
@@ -335,19 +359,19 @@ impl Record {
         // Acquire: what the owner did under pins that are over; pairs with the Releases in `pin_at`, `unpin`, `leave`
         // and `unpin_if_left` (O7).
         let state = self.state.load(Ordering::Acquire);
-        state & PINNED != 0 && state != epoch | PINNED
+        state != UNPINNED && state != epoch
     }
 
     /// Whether it is worth a fence to find out that the owner of a record that is behind has let go.
     fn seems_left(&self, epoch: usize) -> bool {
         // Relaxed, both: a guess.
-        is_earlier(self.state.load(Ordering::Relaxed), epoch) && self.depth.load(Ordering::Relaxed) == 0
+        is_earlier(self.state.load(Ordering::Relaxed), epoch) && self.depth.load(Ordering::Relaxed) < GUARD
     }
 
     /// Unpins a record that is behind, if its owner has let go; after a heavy fence.
     fn unpin_if_left(&self, epoch: usize) {
         // Acquire: what the owner did under pins that are over; pairs with the Release in `unpin` (O7).
-        if self.depth.load(Ordering::Acquire) == 0 {
+        if self.depth.load(Ordering::Acquire) < GUARD {
             // Relaxed: the CAS decides.
             let state = self.state.load(Ordering::Relaxed);
             if is_earlier(state, epoch) {
@@ -373,7 +397,8 @@ impl Record {
     /// Has the record given up with the last guard.
     pub(crate) fn leave_later(&self) {
         self.leaving.set(true);
-        self.stays.set(false);
+        // Relaxed: the owner's alone to write. Release: as in `unpin`, for who sees this in its place (O7).
+        self.depth.store(self.depth.load(Ordering::Relaxed) & !STAYS, Ordering::Release);
     }
 
     #[cold]
@@ -386,7 +411,7 @@ impl Record {
 
 /// Whether a record's state is that of a pin at an epoch before this one: a later one its owner may still go on with.
 fn is_earlier(state: usize, epoch: usize) -> bool {
-    state & PINNED != 0 && (epoch.wrapping_sub(state & !PINNED) as isize) > 0
+    state != UNPINNED && (epoch.wrapping_sub(state) as isize) > 0
 }
 
 impl Drop for Collector {

@@ -3,7 +3,7 @@
 //! A collector of our own, not one that others retire to: nothing of theirs runs inside our pins.
 
 use std::cell::Cell;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 use super::asymmetric;
 pub(crate) use super::epoch::Scan;
@@ -11,10 +11,12 @@ use super::epoch::{self, Collector, Record};
 use crate::sync::numbers;
 
 static COLLECTOR: Collector = Collector::new();
+/// In place of that of a thread which has none, so that a pin need not look twice.
+static NOBODYS: Record = Record::nobodys();
 
 std::thread_local! {
-    /// The thread's record; null before its first pin, and again when the thread is at its end.
-    static RECORD: Cell<*const Record> = const { Cell::new(ptr::null()) };
+    /// The thread's record; NOBODYS before its first pin, and again when the thread is at its end.
+    static RECORD: Cell<&'static Record> = const { Cell::new(&NOBODYS) };
     /// Gives it up at the thread's end.
     static LEAVER: Leaver = const { Leaver };
 }
@@ -23,9 +25,9 @@ struct Leaver;
 
 impl Drop for Leaver {
     fn drop(&mut self) {
-        // SAFETY: a record of the static collector's, which is never freed, and this thread its owner.
-        if let Ok(Some(record)) = RECORD.try_with(|record| unsafe { record.replace(ptr::null()).as_ref() }) {
-            record.leave();
+        match RECORD.try_with(|record| record.replace(&NOBODYS)) {
+            Ok(record) if !std::ptr::eq(record, &NOBODYS) => record.leave(),
+            _ => {}
         }
     }
 }
@@ -44,18 +46,19 @@ pub(super) fn prepare() {
 /// Pins the thread. Nests; costs a few nanoseconds; never waits.
 #[inline]
 pub(crate) fn pin() -> Guard {
-    // SAFETY: as in `Leaver::drop`.
-    let record = match RECORD.try_with(|record| unsafe { record.get().as_ref() }) {
-        Ok(Some(record)) => record,
-        _ => claim(),
-    };
+    let record = RECORD.try_with(Cell::get).unwrap_or(&NOBODYS);
+    if record.pin(&COLLECTOR) { Guard(NonNull::from(record)) } else { pin_first() }
+}
+
+#[cold]
+fn pin_first() -> Guard {
+    let record = claim();
     record.pin(&COLLECTOR);
     Guard(NonNull::from(record))
 }
 
 /// A record for a thread that has none. Where it is so far at its end that nothing would give the record up, it is good
 /// for one guard, and each guard has its own: maps work in destructors of thread-locals.
-#[cold]
 fn claim() -> &'static Record {
     let record = COLLECTOR.claim(asymmetric::is_available());
     numbers::set(record.number());
@@ -68,7 +71,7 @@ fn claim() -> &'static Record {
 impl Drop for Guard {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: as in `Leaver::drop`; a guard stays on its thread, which owns the record while a guard is held.
+        // SAFETY: a record of the static collector's, which is never freed; a guard stays on its thread, which owns the record while a guard is held.
         unsafe { self.0.as_ref() }.unpin();
     }
 }

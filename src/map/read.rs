@@ -46,17 +46,18 @@ where
                 Glance::Unclear => {}
             }
         }
-        self.read_apart(key, hash, now, guard)
+        self.read_apart(key, now, guard)
     }
 
-    /// What a glance was not enough for, or where reads move deadlines. Nothing is left to do after it, so that for its sake
-    /// nothing is kept while others are read.
+    /// What a glance was not enough for, or where reads move deadlines. Nothing is left to do after it, and the key is hashed
+    /// again, so that for its sake nothing is kept while others are read.
     #[cold]
     #[inline(never)]
-    fn read_apart<'g, Q>(&self, key: &Q, hash: u64, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
+    fn read_apart<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        let hash = self.hash(key);
         self.counters.read(match self.form {
             Form::Plain => self.find_slowly(key, hash, now, guard).map(|(found, _)| found),
             Form::Bounded => self.read_uncounted(key, hash, now, guard),
@@ -86,7 +87,7 @@ where
                 Glance::Unclear => {}
             }
         }
-        self.read_once_apart(key, hash, guard, then)
+        self.read_once_apart(key, guard, then)
     }
 
     /// What a glance was not enough for, or where reads move deadlines.
@@ -95,7 +96,6 @@ where
     fn read_once_apart<'m, Q, R>(
         &'m self,
         key: &Q,
-        hash: u64,
         guard: Guard,
         then: impl FnOnce(Ref<'m, K, V>) -> R,
     ) -> Option<R>
@@ -103,7 +103,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let now = Now::new(&self.clock);
-        let found = NonNull::from(self.read_apart(key, hash, &now, &guard)?);
+        let found = NonNull::from(self.read_apart(key, &now, &guard)?);
         Some(then(Ref::new(found, Hold::Own(guard))))
     }
 
@@ -120,7 +120,7 @@ where
                 Some(then(Ref::new(found, Hold::Own(guard))))
             }
             Glance::Absent => None,
-            Glance::Unclear => self.find_once_apart(key, hash, guard, then),
+            Glance::Unclear => self.find_once_apart(key, guard, then),
         }
     }
 
@@ -130,14 +130,13 @@ where
     fn find_once_apart<'m, Q, R>(
         &'m self,
         key: &Q,
-        hash: u64,
         guard: Guard,
         then: impl FnOnce(Ref<'m, K, V>) -> R,
     ) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let found = NonNull::from(self.find_slowly(key, hash, &Now::new(&self.clock), &guard).ok()?.0);
+        let found = NonNull::from(self.find_slowly(key, self.hash(key), &Now::new(&self.clock), &guard).ok()?.0);
         Some(then(Ref::new(found, Hold::Own(guard))))
     }
 

@@ -15,6 +15,7 @@
 
 use std::num::NonZero;
 use std::ops::Deref;
+use std::ptr::NonNull;
 
 use super::array::Array;
 use super::header::{Header, MAIN, OVER};
@@ -197,12 +198,19 @@ impl<'g, E> BinRef<'g, E> {
     /// asked only where the key seems absent.
     #[inline(always)]
     pub(super) fn glance(self, tag: Tag, is: impl FnOnce(&E) -> bool) -> Glance<'g, E> {
-        if let Some(entry) = first_entry(self.bin, tag, &self.array.wide) {
-            // SAFETY: of a word without a flag, see `glance_at`.
-            return judge(unsafe { entry.as_ref() }, is);
+        let wide = self.array.wide;
+        if wide.is_so() {
+            if let Some(entry) = first_entry(self.bin, tag, &self.array.wide) {
+                // SAFETY: of a word without a flag, see `glance_at`.
+                return judge(unsafe { entry.as_ref() }, is);
+            }
+            let header = self.bin.load();
+            let matches = header.live_among(main_with_tag(self.bin, tag, wide));
+            // Those there are have a flag, but for those that came just now.
+            return if matches != 0 || header.has_more_or_moved() { Glance::Unclear } else { Glance::Absent };
         }
         let header = self.bin.load();
-        let matches = header.live_among(self.main_with_tag(tag));
+        let matches = header.live_among(main_with_tag(self.bin, tag, wide));
         let Some(matches) = NonZero::new(matches) else {
             return if header.has_more_or_moved() { Glance::Unclear } else { Glance::Absent };
         };
@@ -363,8 +371,8 @@ fn glance_at<E>(slot: &Slot<E>, is: impl FnOnce(&E) -> bool) -> Glance<'_, E> {
         return Glance::Unclear;
     }
     // SAFETY: not VIRGIN, as the slot was live, and without a flag: so it is that of a published entry, which is retired only
-    // after it was unlinked, and the caller was pinned before that.
-    judge(unsafe { &*word.entry() }, is)
+    // after it was unlinked, and the caller was pinned before that. (That it is not null is said once more for the compiler.)
+    judge(unsafe { NonNull::new(word.entry()).unwrap_unchecked().as_ref() }, is)
 }
 
 #[inline(always)]

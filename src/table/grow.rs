@@ -15,7 +15,7 @@
 //! end, writers check from the front that all have moved, and move what a stopped thread has left.
 
 use super::Host;
-use super::array::{Array, MAX_BITS};
+use super::array::{Array, MAX_BITS, place};
 use super::bin::BinRef;
 use super::header::{Header, SLOTS};
 use super::insert::Pressure;
@@ -240,7 +240,7 @@ impl<E> Array<E> {
     fn side(&self, word: Word<E>, host: &impl Host<E>) -> usize {
         let bits = match TAGGED {
             true => word.tag().bits() >> (self.bits() - self.window()),
-            false => host.hash_of(entry_of(word)) >> self.bits(),
+            false => place(host.hash_of(entry_of(word))) >> self.bits(),
         };
         (bits & 1) as usize
     }
@@ -253,7 +253,7 @@ impl<E> Array<E> {
             word.tag()
         } else if to > from {
             // The low bits fall out, and the entry has the high ones.
-            let fresh = host.hash_of(entry_of(word)) >> (from + TAG_BITS);
+            let fresh = place(host.hash_of(entry_of(word))) >> (from + TAG_BITS);
             Tag::of(word.tag().bits() >> (to - from) | fresh << (TAG_BITS - (to - from)))
         } else {
             // The high bits fall out, and the bin's index has the low ones.

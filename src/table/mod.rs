@@ -32,7 +32,7 @@ use crate::garbage::Guard;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Pages, Place, prefetch};
 
 pub(crate) use array::Array;
-use array::MAX_BITS;
+use array::{MAX_BITS, bin_at, place};
 use bin::Find;
 pub(crate) use bin::{BinRef, Glance, Occupant, Occupied};
 use grow::out_of_memory;
@@ -66,7 +66,7 @@ pub(crate) trait Host<E> {
 pub(crate) struct Table<E> {
     /// The array where every operation starts; written when a resize ends.
     current: AtomicPtr<Array<E>>,
-    /// Where its bins are, and how many less one: for [`Table::prefetch_unpinned`], which reaches nothing through it.
+    /// Where its bins are, and the bits of their indices: for [`Table::prefetch_unpinned`], which reaches nothing through it.
     hint: (AtomicPtr<bin::Bin<E>>, AtomicUsize),
     /// The table doesn't shrink below 2^this bins.
     min_bits: u32,
@@ -87,7 +87,8 @@ impl<E> Table<E> {
                 None => bits -= 1,
             }
         };
-        let hint = (AtomicPtr::new(array.first_bin()), AtomicUsize::new(array.len() - 1));
+        let (first, places) = array.hint();
+        let hint = (AtomicPtr::new(first), AtomicUsize::new(places));
         Table { current: AtomicPtr::new(Box::into_raw(array)), hint, min_bits: bits }
     }
 
@@ -97,8 +98,8 @@ impl<E> Table<E> {
     #[inline]
     pub(crate) fn prefetch_unpinned(&self, hash: u64) {
         // Relaxed, both: a guess, and wrong while they are being changed.
-        let (first, mask) = (self.hint.0.load(Ordering::Relaxed), self.hint.1.load(Ordering::Relaxed));
-        prefetch(first.wrapping_add(hash as usize & mask));
+        let (first, places) = (self.hint.0.load(Ordering::Relaxed), self.hint.1.load(Ordering::Relaxed));
+        prefetch(bin_at(first, hash as usize & places));
     }
 
     #[inline]
@@ -279,7 +280,7 @@ impl<E> Table<E> {
 
     /// Starts to shrink if the bins around this hash are nearly empty; by more than a half where all that has lapsed was swept.
     pub(crate) fn shrink_if_due(&self, hash: u64, is_swept: impl FnOnce() -> bool, guard: &Guard) {
-        self.current(guard).resize_if_due(hash as usize, Pressure::Freed, self.min_bits, is_swept);
+        self.current(guard).resize_if_due(place(hash) as usize, Pressure::Freed, self.min_bits, is_swept);
     }
 
     /// Moves a few bins, if a resize is under way: a constant number a call.
@@ -305,8 +306,9 @@ impl<E> Table<E> {
         // Release: publishes the next array with all that was moved to it (O2).
         if self.current.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             // Relaxed: a guess.
-            self.hint.0.store(next.first_bin(), Ordering::Relaxed);
-            self.hint.1.store(next.len() - 1, Ordering::Relaxed);
+            let (first, places) = next.hint();
+            self.hint.0.store(first, Ordering::Relaxed);
+            self.hint.1.store(places, Ordering::Relaxed);
             host.retire_array(from);
             // One resize may not be enough, where many left, or memory for the last few could not be had.
             next.resize_if_due(0, Pressure::Sealed, self.min_bits, || host.is_swept());

@@ -1,7 +1,7 @@
 //! Walks over all entries, through whatever resizes are under way.
 
 use super::Host;
-use super::array::Array;
+use super::array::{Array, place};
 use super::bin::Occupied;
 
 /// A walk over the bins of one array, which follows those that have moved. An entry that is there all the time is met
@@ -43,7 +43,7 @@ fn gather<'g, E>(
         if array.bin(index).snapshot(into).is_some() {
             if array.len() < class.1 {
                 let others = into.split_off(start);
-                let of_class = |hash: u64| hash as usize & (class.1 - 1) == class.0;
+                let of_class = |hash: u64| place(hash) as usize & (class.1 - 1) == class.0;
                 into.extend(others.into_iter().filter(|found| of_class(host.hash_of(found.entry()))));
             }
             return;
