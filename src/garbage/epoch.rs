@@ -298,31 +298,50 @@ impl Record {
     }
 
     /// Pins the owner, if it is not pinned yet; false if there is none.
+    ///
+    /// Nearly always the depth is what is expected, here and in [`unpin`](Self::unpin), and what is written does not depend on what
+    /// was read: else each pin of a thread would wait for the one before it.
     #[inline]
     pub(crate) fn pin(&self, collector: &Collector) -> bool {
         self.owned.touch();
         // Relaxed: the owner's alone to write.
+        if self.depth.load(Ordering::Relaxed) != STAYS {
+            return self.pin_otherwise(collector);
+        }
+        self.depth.store(STAYS + GUARD, Ordering::Relaxed);
+        self.pin_now(collector);
+        true
+    }
+
+    /// The same where the record does not stay, or there are guards already, or no owner.
+    #[inline(never)]
+    fn pin_otherwise(&self, collector: &Collector) -> bool {
+        // Relaxed: as above.
         let depth = self.depth.load(Ordering::Relaxed);
+        if depth >= TOO_DEEP {
+            return if depth == usize::MAX { false } else { std::process::abort() };
+        }
+        self.depth.store(depth + GUARD, Ordering::Relaxed);
         if depth < GUARD {
-            self.depth.store(depth + GUARD, Ordering::Relaxed);
-            // Light fence: "there" before the look at the epoch; pairs with the heavy one in `revoke` (O15).
-            self.fence.light();
-            // Relaxed: an epoch that is long past only holds the present one up.
-            let epoch = collector.epoch.load(Ordering::Relaxed);
-            // Relaxed: our own; or one that was revoked, and then the epoch is another, too.
-            if self.state.load(Ordering::Relaxed) != epoch {
-                self.pin_at(epoch);
-            }
-        } else if depth < TOO_DEEP {
-            self.depth.store(depth + GUARD, Ordering::Relaxed);
-        } else if depth == usize::MAX {
-            return false;
-        } else {
-            std::process::abort();
+            self.pin_now(collector);
         }
         true
     }
 
+    /// Pins the owner, who has just said that it is there.
+    #[inline]
+    fn pin_now(&self, collector: &Collector) {
+        // Light fence: "there" before the look at the epoch; pairs with the heavy one in `revoke` (O15).
+        self.fence.light();
+        // Relaxed: an epoch that is long past only holds the present one up.
+        let epoch = collector.epoch.load(Ordering::Relaxed);
+        // Relaxed: our own; or one that was revoked, and then the epoch is another, too.
+        if self.state.load(Ordering::Relaxed) != epoch {
+            self.pin_at(epoch);
+        }
+    }
+
+    #[cold]
     fn pin_at(&self, epoch: usize) {
         // Release: what was done under earlier pins, for a scan that sees this one in their place (O7). A swap, lest
         // one who revokes the earlier pin gets between; SeqCst, as on x86-64 it is the fence, too, and stays one.
@@ -342,8 +361,19 @@ impl Record {
     pub(crate) fn unpin(&self) {
         self.owned.touch();
         // Relaxed: the owner's alone to write.
-        let depth = self.depth.load(Ordering::Relaxed) - GUARD;
+        if self.depth.load(Ordering::Relaxed) != STAYS + GUARD {
+            return self.unpin_otherwise();
+        }
         // Release: all that was read under the pin comes before what the next epochs allow (O7).
+        self.depth.store(STAYS, Ordering::Release);
+    }
+
+    /// The same where the record does not stay, or there are other guards.
+    #[inline(never)]
+    fn unpin_otherwise(&self) {
+        // Relaxed: as above.
+        let depth = self.depth.load(Ordering::Relaxed) - GUARD;
+        // Release: likewise (O7).
         self.depth.store(depth, Ordering::Release);
         if depth == 0 {
             // Release: likewise (O7).
@@ -431,12 +461,28 @@ mod tests {
 
     #[test]
     fn records_in_use_have_numbers_of_their_own_and_no_gaps() {
-        let collector = Collector::new();
-        let [first, second] = [(); 2].map(|()| collector.claim(false));
-        assert_eq!((first.number(), second.number()), (0, 1));
-        first.leave();
-        // One that was given up is claimed again with its number: threads that come and go don't run into others' shards.
-        assert_eq!(collector.claim(false).number(), 0);
-        assert_eq!(collector.claim(false).number(), 2);
+        for stays in [false, true] {
+            let collector = Collector::new();
+            let [first, second] = [(); 2].map(|()| collector.claim(stays));
+            assert_eq!((first.number(), second.number()), (0, 1));
+            first.leave();
+            // One that was given up is claimed again with its number: threads that come and go don't run into others' shards.
+            let again = collector.claim(stays);
+            assert_eq!(again.number(), 0);
+            assert_eq!(collector.claim(stays).number(), 2);
+            // One that is left while a guard is held is given up with the last guard.
+            assert!(again.pin(&collector) && again.pin(&collector));
+            again.leave();
+            again.unpin();
+            assert_eq!(collector.claim(stays).number(), 3);
+            again.unpin();
+            assert_eq!(collector.claim(stays).number(), 0);
+        }
+    }
+
+    #[test]
+    fn nobodys_record_pins_nobody() {
+        let (collector, nobodys) = (Collector::new(), Record::nobodys());
+        assert!(!nobodys.pin(&collector) && !nobodys.pin(&collector));
     }
 }

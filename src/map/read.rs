@@ -93,12 +93,7 @@ where
     /// What a glance was not enough for, or where reads move deadlines.
     #[cold]
     #[inline(never)]
-    fn read_once_apart<'m, Q, R>(
-        &'m self,
-        key: &Q,
-        guard: Guard,
-        then: impl FnOnce(Ref<'m, K, V>) -> R,
-    ) -> Option<R>
+    fn read_once_apart<'m, Q, R>(&'m self, key: &Q, guard: Guard, then: impl FnOnce(Ref<'m, K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -127,12 +122,7 @@ where
     /// What a glance was not enough for.
     #[cold]
     #[inline(never)]
-    fn find_once_apart<'m, Q, R>(
-        &'m self,
-        key: &Q,
-        guard: Guard,
-        then: impl FnOnce(Ref<'m, K, V>) -> R,
-    ) -> Option<R>
+    fn find_once_apart<'m, Q, R>(&'m self, key: &Q, guard: Guard, then: impl FnOnce(Ref<'m, K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
