@@ -257,6 +257,30 @@ fn reader_ahead_of_who_revokes_is_waited_for() {
 }
 
 #[test]
+fn reader_that_leaves_is_waited_for() {
+    let freed = Freed::default();
+    let noted = freed.clone();
+    check("read, leave/replace, flush, flush", Some(3), move || {
+        let slot = Slot::new();
+        let (first, last) = (slot.claimed(), slot.claimed());
+        let reader = spawn(&slot, |slot| {
+            let record = last.of(slot);
+            let value = slot.read(record);
+            record.leave();
+            value
+        });
+        let mut writer = slot.writer_of(first.of(&slot));
+        writer.replace(1);
+        (0..2).for_each(|_| slot.collector.flush());
+        writer.free();
+        noted.note(&writer);
+        drop(writer);
+        assert!(reader.join().unwrap() <= 1);
+    });
+    freed.assert_some();
+}
+
+#[test]
 fn record_given_up_and_claimed_again_is_revoked_once() {
     check("read, flush, then leave, claim, read/revoke, replace, flush, flush", Some(2), || {
         let slot = Slot::new();
@@ -269,7 +293,7 @@ fn record_given_up_and_claimed_again_is_revoked_once() {
             theirs.of(slot).leave();
             slot.read(slot.claim())
         });
-        slot.collector.revoke_behind(2);
+        slot.collector.revoke_behind(1);
         let mut writer = slot.writer_of(first.of(&slot));
         writer.replace(1);
         (0..2).for_each(|_| slot.collector.flush());

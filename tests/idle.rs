@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::cell::Cell;
+use std::hash::{BuildHasher, DefaultHasher};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use common::purge_all;
@@ -235,4 +238,36 @@ fn entries_leave_with_all_their_memory() {
     clock.advance(IDLE);
     assert_eq!(purge_all(&texts), 49);
     texts.insert(1, text(1));
+}
+
+/// Counts the hashings.
+#[derive(Clone, Default)]
+struct Counted(Rc<Cell<u32>>);
+
+impl BuildHasher for Counted {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        self.0.set(self.0.get() + 1);
+        DefaultHasher::new()
+    }
+}
+
+#[test]
+fn read_hashes_its_key_once() {
+    let hashings = Counted::default();
+    let plain = TtlMap::builder().time_to_live(LIVE).hasher(hashings.clone()).build();
+    let idle = TtlMap::builder().time_to_idle(IDLE).hasher(hashings.clone()).build();
+    for map in [plain, idle] {
+        map.insert(1, 1);
+        let count = |read: &dyn Fn()| {
+            let before = hashings.0.get();
+            read();
+            hashings.0.get() - before
+        };
+        assert_eq!(count(&|| assert!(map.get(&1).is_some())), 1);
+        assert_eq!(count(&|| assert!(map.pin().get(&1).is_some())), 1);
+        assert_eq!(count(&|| assert!(map.peek(&1).is_some())), 1);
+        assert_eq!(count(&|| assert!(map.contains_key(&1))), 1);
+    }
 }

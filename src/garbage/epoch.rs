@@ -56,7 +56,7 @@ const EPOCH: usize = 2;
 const GUARD: usize = 2;
 /// What stands beside the guards where nothing is to be done once the last one goes: the record stays pinned.
 const STAYS: usize = 1;
-/// So many were forgotten, as with `Rc`: one more, and nobody would seem to be there. Also the depth of [`Record::nobodys`].
+/// So many were forgotten, as with `Rc`: one more, and nobody would seem to be there.
 const TOO_DEEP: usize = usize::MAX / 2;
 
 const FREE: usize = 0;
@@ -251,12 +251,12 @@ impl Collector {
         !first.is_behind(epoch)
     }
 
-    /// Revokes as one would who has read this epoch, a while ago.
+    /// Revokes as one would who has read the epoch a while ago, when it had moved so often.
     #[cfg(all(test, ttl_loom))]
-    pub(crate) fn revoke_behind(&self, epoch: usize) {
+    pub(crate) fn revoke_behind(&self, moves: usize) {
         // SAFETY: null or published, and records are freed with the collector.
         if let Some(first) = unsafe { self.first.load(Ordering::Acquire).as_ref() } {
-            self.revoke(first, epoch);
+            self.revoke(first, FIRST_EPOCH + moves * EPOCH);
         }
     }
 
@@ -282,7 +282,7 @@ impl Scan {
 }
 
 impl Record {
-    /// What a thread has that has none: no owner, and too deep to be pinned.
+    /// What a thread has that has none: no owner, and deeper than any other.
     #[cfg(not(ttl_loom))]
     pub(crate) const fn nobodys() -> Self {
         Record {

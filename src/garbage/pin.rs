@@ -3,7 +3,7 @@
 //! A collector of our own, not one that others retire to: nothing of theirs runs inside our pins.
 
 use std::cell::Cell;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::asymmetric;
 pub(crate) use super::epoch::Scan;
@@ -16,7 +16,7 @@ static NOBODYS: Record = Record::nobodys();
 
 std::thread_local! {
     /// The thread's record; NOBODYS before its first pin, and again when the thread is at its end.
-    static RECORD: Cell<&'static Record> = const { Cell::new(&NOBODYS) };
+    static RECORD: Cell<*const Record> = const { Cell::new(&raw const NOBODYS) };
     /// Gives it up at the thread's end.
     static LEAVER: Leaver = const { Leaver };
 }
@@ -25,8 +25,9 @@ struct Leaver;
 
 impl Drop for Leaver {
     fn drop(&mut self) {
-        match RECORD.try_with(|record| record.replace(&NOBODYS)) {
-            Ok(record) if !std::ptr::eq(record, &NOBODYS) => record.leave(),
+        match RECORD.try_with(|record| record.replace(&raw const NOBODYS)) {
+            // SAFETY: a record of the static collector's, which is never freed, and this thread its owner.
+            Ok(record) if !ptr::eq(record, &NOBODYS) => unsafe { &*record }.leave(),
             _ => {}
         }
     }
@@ -46,7 +47,8 @@ pub(super) fn prepare() {
 /// Pins the thread. Nests; costs a few nanoseconds; never waits.
 #[inline]
 pub(crate) fn pin() -> Guard {
-    let record = RECORD.try_with(Cell::get).unwrap_or(&NOBODYS);
+    // SAFETY: NOBODYS, or as in `Leaver::drop`.
+    let record = RECORD.try_with(|record| unsafe { &*record.get() }).unwrap_or(&NOBODYS);
     if record.pin(&COLLECTOR) { Guard(NonNull::from(record)) } else { pin_first() }
 }
 
@@ -71,7 +73,7 @@ fn claim() -> &'static Record {
 impl Drop for Guard {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: a record of the static collector's, which is never freed; a guard stays on its thread, which owns the record while a guard is held.
+        // SAFETY: as in `Leaver::drop`; a guard stays on its thread, which owns the record while a guard is held.
         unsafe { self.0.as_ref() }.unpin();
     }
 }

@@ -68,15 +68,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.read_hashed(key, self.map.hash(key))
-    }
-
-    #[inline]
-    pub(super) fn read_hashed<Q>(&self, key: &Q, hash: u64) -> Option<&Entry<K, V>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.map.read_hashed(key, hash, &self.now, &self.guard)
+        self.map.read_pinned(key, &self.now, &self.guard)
     }
 
     pub(super) fn put(&self, key: K, value: V, lifetime: Lifetime) -> Inserted<&Entry<K, V>> {

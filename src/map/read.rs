@@ -22,19 +22,13 @@ where
 {
     /// A read: what [`find_live`](TtlMap::find_live) finds, counted, and with its deadline moved where there is an idle time.
     #[inline(always)]
-    pub(super) fn read_hashed<'g, Q>(
-        &self,
-        key: &Q,
-        hash: u64,
-        now: &Now<'_>,
-        guard: &'g Guard,
-    ) -> Option<&'g Entry<K, V>>
+    pub(super) fn read_pinned<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         if self.form == Form::Plain {
             let is_live = |entry: &Entry<K, V>| key.equivalent(&entry.key) && now.is_surely_live(entry.stamp());
-            match self.table.glance(hash, is_live, guard) {
+            match self.table.glance(self.hash(key), is_live, guard) {
                 Glance::Found(found) => {
                     self.counters.hit();
                     return Some(found);
@@ -49,8 +43,8 @@ where
         self.read_apart(key, now, guard)
     }
 
-    /// What a glance was not enough for, or where reads move deadlines. Nothing is left to do after it, and the key is hashed
-    /// again, so that for its sake nothing is kept while others are read.
+    /// What a glance was not enough for, or where reads move deadlines. Nothing is left to do after it, and it hashes the key
+    /// itself, so that for its sake nothing is kept while others are read.
     #[cold]
     #[inline(never)]
     fn read_apart<'g, Q>(&self, key: &Q, now: &Now<'_>, guard: &'g Guard) -> Option<&'g Entry<K, V>>
@@ -72,9 +66,9 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let (guard, hash) = (pin(), self.hash(key));
+        let guard = pin();
         if self.form == Form::Plain {
-            match self.glance_once(key, hash, &guard) {
+            match self.glance_once(key, &guard) {
                 Glance::Found(found) => {
                     self.counters.hit();
                     let found = NonNull::from(found);
@@ -108,8 +102,8 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let (guard, hash) = (pin(), self.hash(key));
-        match self.glance_once(key, hash, &guard) {
+        let guard = pin();
+        match self.glance_once(key, &guard) {
             Glance::Found(found) => {
                 let found = NonNull::from(found);
                 Some(then(Ref::new(found, Hold::Own(guard))))
@@ -133,16 +127,16 @@ where
     /// A glance that reads the clock itself, once an entry is found: a key that isn't there is so at any time. An entry that is
     /// live by then had not lapsed when it was found, as deadlines move only from one that was judged live; and it was there.
     #[inline(always)]
-    fn glance_once<'g, Q>(&self, key: &Q, hash: u64, guard: &'g Guard) -> Glance<'g, Entry<K, V>>
+    fn glance_once<'g, Q>(&self, key: &Q, guard: &'g Guard) -> Glance<'g, Entry<K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let is_live =
             |entry: &Entry<K, V>| key.equivalent(&entry.key) && self.clock.read().is_surely_before(entry.stamp());
-        self.table.glance(hash, is_live, guard)
+        self.table.glance(self.hash(key), is_live, guard)
     }
 
-    /// As [`read_hashed`](Self::read_hashed), for who counts himself.
+    /// As [`read_pinned`](Self::read_pinned), with the key's hash at hand, for who counts himself.
     #[inline]
     pub(super) fn read_uncounted<'g, Q>(
         &self,

@@ -10,7 +10,7 @@ use crate::sync::{Apart, AtomicPtr, AtomicUsize, Lines, Ordering, Place};
 /// The largest table has 2^this bins.
 pub(crate) const MAX_BITS: u32 = if cfg!(target_pointer_width = "64") { 40 } else { 24 };
 
-/// How many bits of the hash a tag's window slides at a time.
+/// How many bits of the place a tag's window slides at a time.
 const WINDOW_STEP: u32 = if cfg!(ttl_loom) { 1 } else { 8 };
 
 /// A hash has its place from this bit on: so that where its bin is, in bytes from the first one, is masked out of it. An
@@ -99,7 +99,7 @@ impl<E> Array<E> {
         self.bits
     }
 
-    /// The lowest bit of the hash that is in its tags.
+    /// The lowest bit of the place that is in its tags.
     #[inline]
     pub(super) fn window(&self) -> u32 {
         TAG_SHIFT - PLACE_AT - self.to_tag

@@ -59,11 +59,16 @@ impl Ticket {
 }
 
 /// A list of tickets and its one owner.
-#[derive(Default)]
 pub(super) struct List {
     first: *mut Ticket,
     /// Whether they may have been taken before their time.
     is_early: bool,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        List { first: ptr::null_mut(), is_early: false }
+    }
 }
 
 /// The mark of an early list, in the address of its first ticket.
