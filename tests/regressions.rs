@@ -78,7 +78,7 @@ fn resize_and_back(map: &TtlMap<Key, u64, Identity>, keys: u64) {
 #[test]
 fn walk_meets_each_key_once_however_often_the_table_was_resized() {
     let _serial = serial();
-    for (permanent, keys) in [(2, 20), (6, 100)] {
+    for (permanent, keys) in [(2, 40), (6, 200)] {
         let map = tiny_map(Identity);
         (0..permanent).for_each(|key| drop(map.insert(lone(key), key)));
         for resizes in 0..8 {
