@@ -212,6 +212,11 @@ fn reader_with_a_fence_a_pin_is_waited_for() {
 
 /// A reader that has let go, its record still pinned, comes back while `others` do something; a value is replaced then.
 fn comes_back(name: &str, bound: usize, before: fn(&Slot, &Record), others: fn(&Slot)) {
+    then_leaves(name, bound, before, others, |_| ());
+}
+
+/// The same, and does something with its record at the end.
+fn then_leaves(name: &str, bound: usize, before: fn(&Slot, &Record), others: fn(&Slot), leave: fn(&Record)) {
     let freed = Freed::default();
     let noted = freed.clone();
     check(name, Some(bound), move || {
@@ -221,7 +226,12 @@ fn comes_back(name: &str, bound: usize, before: fn(&Slot, &Record), others: fn(&
         assert_eq!(slot.read(theirs), 0);
         before(&slot, theirs);
         let theirs = Claimed(theirs);
-        let reader = spawn(&slot, |slot| slot.read(theirs.of(slot)));
+        let reader = spawn(&slot, move |slot| {
+            let record = theirs.of(slot);
+            let value = slot.read(record);
+            leave(record);
+            value
+        });
         others(&slot);
         let mut writer = slot.writer_of(first.of(&slot));
         writer.replace(1);
@@ -258,26 +268,7 @@ fn reader_ahead_of_who_revokes_is_waited_for() {
 
 #[test]
 fn reader_that_leaves_is_waited_for() {
-    let freed = Freed::default();
-    let noted = freed.clone();
-    check("read, leave/replace, flush, flush", Some(3), move || {
-        let slot = Slot::new();
-        let (first, last) = (slot.claimed(), slot.claimed());
-        let reader = spawn(&slot, |slot| {
-            let record = last.of(slot);
-            let value = slot.read(record);
-            record.leave();
-            value
-        });
-        let mut writer = slot.writer_of(first.of(&slot));
-        writer.replace(1);
-        (0..2).for_each(|_| slot.collector.flush());
-        writer.free();
-        noted.note(&writer);
-        drop(writer);
-        assert!(reader.join().unwrap() <= 1);
-    });
-    freed.assert_some();
+    then_leaves("read, then read, leave/replace, flush, flush", 3, |_, _| (), |_| (), Record::leave);
 }
 
 #[test]
