@@ -13,7 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 list=$here/mutants.txt
 filter=${1:-}
-limit=${MUTANT_TIMEOUT:-60}
+limit=${MUTANT_TIMEOUT:-300}
 unset LOOM_MAX_DURATION LOOM_MAX_PERMUTATIONS LOOM_MAX_PREEMPTIONS MODEL_BOUND
 export RUSTFLAGS="--cfg ttl_loom ${RUSTFLAGS:-}"
 # Compiled anew for each mutant, in a fifth of the time.
